@@ -1,1 +1,31 @@
-//! Placeholder.
+//! Other implementations of devp2p as peers for tests: go-ethereum and `@ethereumjs/devp2p`.
+//!
+//! They run as child processes on 127.0.0.1 and speak JSON lines on stdin and stdout; the programs
+//! are in `geth/` (a Go module) and `js/` (an npm package). This crate builds them into the target
+//! directory, starts them and drives them; the tests are in `tests/`.
+//!
+//! [`geth`] and [`ethereumjs`] give the programs, or `None` where the test is to be left out,
+//! which they say by name on stderr. The environment variable `DEVP2P_INTEROP` decides:
+//!
+//! | value     | what the machine lacks is | what it has is |
+//! |-----------|---------------------------|----------------|
+//! | not set   | left out                  | tested         |
+//! | `require` | a failure                 | tested         |
+//! | `off`     | left out                  | left out       |
+//!
+//! As everything here serves tests, it panics where something fails.
+#![forbid(unsafe_code)]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod availability;
+mod event;
+mod foreign;
+mod process;
+mod program;
+mod raw;
+
+pub use availability::{ethereumjs, geth};
+pub use event::{Batch, Event};
+pub use foreign::{Dropped, Foreign};
+pub use program::{EthereumJs, Geth};
+pub use raw::Raw;

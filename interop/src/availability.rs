@@ -1,0 +1,48 @@
+use std::{
+    env,
+    io::{Write as _, stderr},
+    sync::OnceLock,
+    thread,
+};
+
+use crate::{EthereumJs, Geth};
+
+/// go-ethereum, built on the first call; `None` where the test is to be left out.
+///
+/// # Panics
+/// When go-ethereum is missing although `DEVP2P_INTEROP=require`, and when it does not compile.
+pub fn geth() -> Option<&'static Geth> {
+    static GETH: OnceLock<Result<Geth, String>> = OnceLock::new();
+    look("go-ethereum", || GETH.get_or_init(Geth::build))
+}
+
+/// `@ethereumjs/devp2p`, installed on the first call; `None` where the test is to be left out.
+///
+/// # Panics
+/// When it is missing although `DEVP2P_INTEROP=require`.
+pub fn ethereumjs() -> Option<&'static EthereumJs> {
+    static ETHEREUMJS: OnceLock<Result<EthereumJs, String>> = OnceLock::new();
+    look("ethereumjs", || ETHEREUMJS.get_or_init(EthereumJs::install))
+}
+
+fn look<P>(name: &str, find: impl FnOnce() -> &'static Result<P, String>) -> Option<&'static P> {
+    let mode = env::var("DEVP2P_INTEROP").unwrap_or_default();
+    match mode.as_str() {
+        "off" => return leave_out(name, "DEVP2P_INTEROP=off"),
+        "" | "require" => {}
+        other => panic!("DEVP2P_INTEROP is {other:?}: it can be require, off or unset"),
+    }
+    match find() {
+        Ok(program) => Some(program),
+        Err(missing) if mode == "require" => panic!("{name} is required: {missing}"),
+        Err(missing) => leave_out(name, missing),
+    }
+}
+
+fn leave_out<P>(name: &str, why: &str) -> Option<P> {
+    let thread = thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Not eprintln, of which the test harness shows nothing when the test passes.
+    let _ = writeln!(stderr(), "left out: {test} with {name}: {why}");
+    None
+}

@@ -1,0 +1,158 @@
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{self, Command},
+};
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
+use crate::{Foreign, Raw, process::Process};
+
+/// The program of `geth/`: go-ethereum's `p2p.Server`, or its bare RLPx connections.
+#[derive(Debug)]
+pub struct Geth {
+    program: PathBuf,
+}
+
+impl Geth {
+    /// Builds the program unless the same sources were built before.
+    ///
+    /// An error says what the machine lacks: Go, or the modules.
+    pub(crate) fn build() -> Result<Self, String> {
+        let version = output(Command::new("go").arg("version"))?;
+        let sources = source_dir("geth");
+        let hash = hash_files(&sources, &["go", "mod", "sum"], &version);
+        let program = build_dir().join(format!("geth-{hash}"));
+        if !program.exists() {
+            // Resolving the imports fetches the modules and compiles nothing: what fails here is
+            // missing, and what fails below is a defect.
+            output(Command::new("go").args(["list", "-deps", "."]).current_dir(&sources))?;
+            let unfinished = program.with_extension(process::id().to_string());
+            output(
+                Command::new("go")
+                    .args(["build", "-buildvcs=false", "-o"])
+                    .args([unfinished.as_os_str(), ".".as_ref()])
+                    .current_dir(&sources),
+            )
+            .unwrap_or_else(|error| panic!("interop/geth does not compile: {error}"));
+            fs::rename(&unfinished, &program).expect("the target directory can be written");
+        }
+        Ok(Self { program })
+    }
+
+    /// Starts a server with these flags; see `interop/geth/server.go`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn server(&self, flags: &[&str]) -> Foreign {
+        let mut command = Command::new(&self.program);
+        command.arg("server").args(flags);
+        Foreign::start(Process::spawn("geth", command)).await
+    }
+
+    /// Starts a program for bare RLPx connections.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn raw(&self) -> Raw {
+        let mut command = Command::new(&self.program);
+        command.arg("raw");
+        Raw::start(Process::spawn("geth raw", command)).await
+    }
+}
+
+/// The program of `js/`: RLPx of `@ethereumjs/devp2p`.
+#[derive(Debug)]
+pub struct EthereumJs {
+    folder: PathBuf,
+}
+
+impl EthereumJs {
+    /// Installs the packages unless the same ones were installed before.
+    ///
+    /// An error says what the machine lacks: Node, npm, or the packages.
+    pub(crate) fn install() -> Result<Self, String> {
+        let version = output(Command::new("node").arg("--version"))?;
+        let sources = source_dir("js");
+        let hash = hash_files(&sources, &["json", "mjs", "npmrc"], &version);
+        let folder = build_dir().join(format!("js-{hash}"));
+        if !folder.exists() {
+            let unfinished = folder.with_extension(process::id().to_string());
+            fs::create_dir_all(&unfinished).expect("the target directory can be written");
+            for file in files(&sources, &["json", "mjs", "npmrc"]) {
+                let name = file.file_name().expect("a file has a name");
+                fs::copy(&file, unfinished.join(name))
+                    .expect("the target directory can be written");
+            }
+            output(Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(&unfinished))?;
+            // Where another process was faster, its folder is as good.
+            if fs::rename(&unfinished, &folder).is_err() {
+                let _ = fs::remove_dir_all(&unfinished);
+            }
+        }
+        Ok(Self { folder })
+    }
+
+    /// Starts a peer with these flags; see `interop/js/peer.mjs`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn peer(&self, flags: &[&str]) -> Foreign {
+        let mut command = Command::new("node");
+        command.arg(self.folder.join("peer.mjs")).args(flags);
+        Foreign::start(Process::spawn("ethereumjs", command)).await
+    }
+}
+
+fn source_dir(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// A folder beside the test's own program, so wherever cargo's target directory is.
+fn build_dir() -> PathBuf {
+    let test = env::current_exe().expect("a program knows its path");
+    let target = test.ancestors().nth(2).expect("tests are in the target directory");
+    let folder = target.join("interop");
+    fs::create_dir_all(&folder).expect("the target directory can be written");
+    folder
+}
+
+/// The files under `folder` that end like this, sorted; `node_modules` is not looked into.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("the sources can be read") {
+        let path = entry.expect("the sources can be read").path();
+        if path.is_dir() && !path.ends_with("node_modules") {
+            found.extend(files(&path, endings));
+        } else if let Some(name) = path.file_name().and_then(|name| name.to_str())
+            && endings.iter().any(|ending| name.rsplit('.').next() == Some(*ending))
+        {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn hash_files(folder: &Path, endings: &[&str], version: &str) -> String {
+    let mut hash = Sha256::new_with_prefix(version);
+    for path in files(folder, endings) {
+        let content = fs::read(&path).expect("the sources can be read");
+        hash.update(path.as_os_str().as_encoded_bytes());
+        hash.update(content.len().to_le_bytes());
+        hash.update(content);
+    }
+    HEXLOWER.encode(&hash.finalize()).split_at(16).0.to_owned()
+}
+
+/// Runs a command to its end and gives its output.
+fn output(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let done = command.output().map_err(|error| format!("{name} does not run: {error}"))?;
+    if done.status.success() {
+        return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
+    }
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    Err(format!("{command:?} failed: {}", stderr.trim()))
+}
