@@ -1,0 +1,375 @@
+//! Runs a [`Session`] on a connection, with its subprotocols as tasks.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use devp2p_core::{BoxConnection, ConnectionError, Message, Rng};
+use tokio::{
+    task::{Id, JoinError, JoinSet},
+    time::{Sleep, sleep_until, timeout},
+};
+use tracing::{Instrument as _, Span, debug, trace};
+
+use crate::{
+    Capability, Config, Direction, DisconnectReason, End, Established, Event, MessageDirection,
+    MessageEvent, Observer, Peer, Protocol, ProtocolError, ProtocolStream, Received, Session,
+    SharedCapability, Side,
+    farewell::farewell,
+    link::{Facts, Link},
+    protocol::offers,
+    share_capabilities,
+};
+
+/// How many messages are read or sent before other tasks have their turn: a connection whose
+/// stream is always ready must not keep a thread to itself.
+const BATCH: usize = 32;
+
+impl Established {
+    /// The capabilities that the remote shares with these subprotocols, in the order of their
+    /// message ids.
+    pub fn shared(&self, protocols: &[Protocol]) -> Vec<SharedCapability> {
+        share_capabilities(&offers(protocols), &self.hello.capabilities)
+    }
+
+    /// Runs the subprotocols that the remote shares.
+    ///
+    /// Nothing happens before the future is polled, which must be on a tokio runtime. It owns the
+    /// tasks of the subprotocols: when it is done they have ended, and the connection is closed.
+    /// It ends with the connection, with the first subprotocol that returns, or by
+    /// [`Peer::disconnect`]. Events are logged in the span in which it is first polled.
+    ///
+    /// # Cancel safety
+    /// The future may be dropped at any time: that closes the connection without a word and aborts
+    /// the tasks.
+    pub fn run(
+        self,
+        protocols: &[Protocol],
+        direction: Direction,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> (Peer, Pin<Box<dyn Future<Output = End> + Send>>) {
+        let shared = self.shared(protocols);
+        let running = shared
+            .iter()
+            .filter_map(|shared| {
+                protocols.iter().find(|protocol| protocol.capability() == shared.capability)
+            })
+            .cloned()
+            .collect();
+        let session = Session::new(&self.config, shared, seed(&self.config), clock());
+        let facts = Facts {
+            direction,
+            local_addr: self.connection.local_addr(),
+            remote_addr: self.connection.remote_addr(),
+            hello: self.hello,
+        };
+        let link = Arc::new(Link::new(facts, session));
+        let peer = Peer(Arc::clone(&link));
+        let guard = CloseOnDrop(link);
+        (peer, Box::pin(drive(self.connection, guard, running, self.config, observer)))
+    }
+}
+
+/// The time, of tokio's clock, so that whole peers run on a paused one.
+pub(crate) fn clock() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "the clock that this driver gives its machine")]
+    tokio::time::Instant::now().into_std()
+}
+
+fn seed(config: &Config) -> [u8; 32] {
+    // It only spreads Pings over time, so a machine without entropy can do without.
+    config.seed.unwrap_or_else(|| Rng::from_os().map_or([0; 32], |mut rng| rng.seed()))
+}
+
+async fn drive(
+    connection: BoxConnection,
+    guard: CloseOnDrop,
+    protocols: Vec<Protocol>,
+    config: Config,
+    observer: Option<Arc<dyn Observer>>,
+) -> End {
+    let (names, tasks) = spawn(&guard.0, &protocols);
+    let timer = Box::pin(sleep_until(tokio::time::Instant::from_std(clock())));
+    let mut driver = Driver {
+        connection,
+        link: Arc::clone(&guard.0),
+        names,
+        tasks,
+        timer,
+        armed: None,
+        observer,
+        ingress: 0,
+        readable: true,
+        writable: true,
+        end: None,
+    };
+    let end = poll_fn(|cx| driver.poll(cx)).await;
+    debug!(reason = %end.reason, side = ?end.side, error = end.error.as_deref(), "Peer is going");
+    driver.close(&end, &config).await;
+    end
+}
+
+/// Spawns each subprotocol as a task of its own, so that a panic stays in it.
+fn spawn(
+    link: &Arc<Link>,
+    protocols: &[Protocol],
+) -> (Vec<(Id, Capability)>, JoinSet<Result<(), ProtocolError>>) {
+    let (mut names, mut tasks) = (Vec::new(), JoinSet::new());
+    for (index, protocol) in protocols.iter().enumerate() {
+        let capability = protocol.capability();
+        trace!(%capability, "Starting protocol");
+        let stream = ProtocolStream::new(Arc::clone(link), index);
+        let run = protocol.run(Peer(Arc::clone(link)), stream).instrument(Span::current());
+        names.push((tasks.spawn(run).id(), capability));
+    }
+    (names, tasks)
+}
+
+/// Shows the end of a future that was dropped to the handles and streams that others hold.
+struct CloseOnDrop(Arc<Link>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        // Does nothing after a regular end.
+        self.0.disconnect(DisconnectReason::Requested, Some("the peer was dropped".into()));
+    }
+}
+
+/// A running peer, until its end is decided.
+struct Driver {
+    connection: BoxConnection,
+    link: Arc<Link>,
+    names: Vec<(Id, Capability)>,
+    tasks: JoinSet<Result<(), ProtocolError>>,
+    timer: Pin<Box<Sleep>>,
+    /// When the timer will fire.
+    armed: Option<Instant>,
+    observer: Option<Arc<dyn Observer>>,
+    /// The connection's ingress when it was last looked at.
+    ingress: u64,
+    /// The connection has not ended.
+    readable: bool,
+    /// The connection has not refused a message.
+    writable: bool,
+    end: Option<End>,
+}
+
+impl Driver {
+    /// Ready once the peer has ended. In this order, again and again until nothing moves: what
+    /// subprotocols returned, the timer, writing, reading. Our own work comes before the remote's,
+    /// and reading does not wait for writing.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.link.register_driver(cx);
+        let mut budget = BATCH;
+        loop {
+            self.poll_tasks(cx);
+            self.poll_timer(cx);
+            let wrote = self.poll_write(cx, &mut budget);
+            let read = self.poll_read(cx, &mut budget);
+            self.drain_events();
+            if let Some(end) = self.end.take() {
+                self.link.wake_all();
+                return Poll::Ready(end);
+            }
+            if budget == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !wrote && !read {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn drain_events(&mut self) {
+        loop {
+            let event = self.link.lock().session.poll_event();
+            match event {
+                None => return,
+                Some(Event::Ended(end)) => self.end = Some(end),
+                Some(Event::Received(Received { protocol, id, size })) => {
+                    self.link.wake_reader(protocol);
+                    self.observe(MessageDirection::Received, protocol, id, size);
+                }
+            }
+        }
+    }
+
+    fn poll_tasks(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(result)) = self.tasks.poll_join_next_with_id(cx) {
+            let (id, ended) = match result {
+                Ok((id, Ok(()))) => (id, (DisconnectReason::Quitting, None)),
+                Ok((id, Err(error))) => (id, (error.reason(), Some(error.to_string()))),
+                Err(error) => {
+                    let id = error.id();
+                    (id, (DisconnectReason::Subprotocol, Some(panic_text(error))))
+                }
+            };
+            let name = self.names.iter().find(|(task, _)| *task == id).map(|(_, name)| name);
+            let name = name.map(ToString::to_string).unwrap_or_default();
+            let (reason, error) = ended;
+            match &error {
+                None => trace!(capability = %name, "Protocol returned"),
+                Some(error) => trace!(capability = %name, %error, "Protocol failed"),
+            }
+            let error = error.map(|error| format!("subprotocol {name}: {error}"));
+            self.link.lock().session.disconnect(reason, error);
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let Some(deadline) = self.link.lock().session.poll_timeout() else { return };
+            // A deadline that only moved away is looked at when the timer fires.
+            if self.armed.is_none_or(|armed| deadline < armed) {
+                self.armed = Some(deadline);
+                self.timer.as_mut().reset(tokio::time::Instant::from_std(deadline));
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.armed = None;
+            let now = clock();
+            let ingress = self.connection.traffic().ingress;
+            let progress = std::mem::replace(&mut self.ingress, ingress) != ingress;
+            let mut state = self.link.lock();
+            if progress {
+                state.session.handle_progress(now);
+            }
+            state.session.handle_timeout(now);
+        }
+    }
+
+    /// Returns whether something was sent.
+    fn poll_write(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> bool {
+        let mut wrote = false;
+        while self.writable && *budget > 0 {
+            match self.connection.as_mut().poll_ready(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Err(error)) => self.write_failed(&error),
+                Poll::Ready(Ok(())) => {
+                    let transmit = {
+                        let mut state = self.link.lock();
+                        // The last word is left for the farewell, which has a deadline.
+                        if state.session.end().is_some() {
+                            None
+                        } else {
+                            state.session.poll_transmit(clock())
+                        }
+                    };
+                    let Some(transmit) = transmit else { break };
+                    wrote = true;
+                    *budget = budget.saturating_sub(1);
+                    self.send(transmit.protocol, transmit.message);
+                }
+            }
+        }
+        if self.writable
+            && let Poll::Ready(Err(error)) = self.connection.as_mut().poll_flush(cx)
+        {
+            self.write_failed(&error);
+        }
+        self.link.lock().traffic = self.connection.traffic();
+        wrote
+    }
+
+    fn send(&mut self, protocol: Option<usize>, message: Message) {
+        let (id, size) = (message.id, message.payload.len());
+        if let Err(error) = self.connection.as_mut().start_send(message) {
+            return self.write_failed(&error);
+        }
+        let Some(protocol) = protocol else { return };
+        self.link.wake_writer(protocol);
+        let relative = self.link.shared.get(protocol).and_then(|shared| shared.relative(id));
+        self.observe(MessageDirection::Sent, protocol, relative.unwrap_or(id), size);
+    }
+
+    fn write_failed(&mut self, error: &ConnectionError) {
+        self.writable = false;
+        self.link.lock().session.handle_write_failed(clock(), error);
+    }
+
+    /// Returns whether something was read.
+    fn poll_read(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> bool {
+        let mut read = false;
+        while self.readable && *budget > 0 && self.link.lock().session.wants_message() {
+            match self.connection.as_mut().poll_next(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(message))) => self.receive(message),
+                Poll::Ready(Some(Err(error))) => self.read_ended(Some(&error)),
+                Poll::Ready(None) => self.read_ended(None),
+            }
+            read = true;
+            *budget = budget.saturating_sub(1);
+        }
+        read
+    }
+
+    fn receive(&mut self, message: Message) {
+        self.link.lock().session.handle_message(clock(), message);
+        self.drain_events();
+    }
+
+    fn read_ended(&mut self, error: Option<&ConnectionError>) {
+        self.readable = false;
+        self.link.lock().session.handle_closed(error);
+    }
+
+    fn observe(&self, direction: MessageDirection, protocol: usize, id: u64, size: usize) {
+        let (Some(observer), Some(shared)) = (&self.observer, self.link.shared.get(protocol))
+        else {
+            return;
+        };
+        observer.message(&MessageEvent { direction, capability: &shared.capability, id, size });
+    }
+
+    /// Says goodbye where the remote has not, and gives the tasks their time, both at once.
+    async fn close(self, end: &End, config: &Config) {
+        let Self { mut connection, mut tasks, .. } = self;
+        let (mut write, mut linger) = (config.disconnect_write, config.linger);
+        if end.reason == DisconnectReason::Quitting {
+            (write, linger) = (write.min(config.stop_linger), linger.min(config.stop_linger));
+        }
+        let mut goodbye = pin!(async move {
+            if end.side == Side::Local && end.reason != DisconnectReason::NetworkError {
+                farewell(&mut connection, end.reason, write, linger).await;
+            }
+            drop(connection);
+        });
+        {
+            let mut returned = pin!(timeout(config.task_grace, join_all(&mut tasks)));
+            let (mut said, mut joined) = (false, false);
+            poll_fn(|cx| {
+                said = said || goodbye.as_mut().poll(cx).is_ready();
+                joined = joined || returned.as_mut().poll(cx).is_ready();
+                if said && joined { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        tasks.abort_all();
+        // A task that blocks its thread cannot be aborted, and is not waited for.
+        let _ = timeout(ABORT_WAIT, join_all(&mut tasks)).await;
+    }
+}
+
+/// How long aborted tasks have to be dropped.
+const ABORT_WAIT: Duration = Duration::from_millis(100);
+
+async fn join_all(tasks: &mut JoinSet<Result<(), ProtocolError>>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+fn panic_text(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            format!("panicked: {}", text.unwrap_or("with something else than a text"))
+        }
+        Err(error) => error.to_string(),
+    }
+}

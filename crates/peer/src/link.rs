@@ -1,0 +1,181 @@
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use devp2p_core::{Message, NodeId, Traffic};
+
+use crate::{
+    Direction, DisconnectReason, Hello, SendError, Session, SharedCapability, driver::clock,
+};
+
+/// What the driver of a peer, its subprotocols' streams and its handles share.
+///
+/// One lock guards the session and is held for the time of a queue operation, never while
+/// anything is waited for; wakers are called after it was released.
+pub(crate) struct Link {
+    pub(crate) id: NodeId,
+    pub(crate) hello: Hello,
+    pub(crate) shared: Vec<SharedCapability>,
+    pub(crate) direction: Direction,
+    pub(crate) local_addr: Option<SocketAddr>,
+    pub(crate) remote_addr: Option<SocketAddr>,
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    pub(crate) session: Session,
+    pub(crate) traffic: Traffic,
+    driver: Option<Waker>,
+    lanes: Vec<Wakers>,
+}
+
+/// Who waits at one subprotocol's queues.
+#[derive(Default)]
+struct Wakers {
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+/// What a link knows of the peer from the beginning.
+pub(crate) struct Facts {
+    pub(crate) hello: Hello,
+    pub(crate) direction: Direction,
+    pub(crate) local_addr: Option<SocketAddr>,
+    pub(crate) remote_addr: Option<SocketAddr>,
+}
+
+impl Link {
+    pub(crate) fn new(facts: Facts, session: Session) -> Self {
+        let shared = session.shared().to_vec();
+        let lanes = shared.iter().map(|_| Wakers::default()).collect();
+        let state = State { session, traffic: Traffic::default(), driver: None, lanes };
+        Self {
+            id: NodeId::from(facts.hello.public_key),
+            hello: facts.hello,
+            shared,
+            direction: facts.direction,
+            local_addr: facts.local_addr,
+            remote_addr: facts.remote_addr,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere must not become one here; the session is valid between its calls.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers the driver's task, to be woken when streams or handles leave it something to do.
+    pub(crate) fn register_driver(&self, cx: &Context<'_>) {
+        register(&mut self.lock().driver, cx);
+    }
+
+    /// A message waits for this subprotocol.
+    pub(crate) fn wake_reader(&self, protocol: usize) {
+        let waker = self.lock().lanes.get_mut(protocol).and_then(|lane| lane.reader.take());
+        wake(waker);
+    }
+
+    /// A message of this subprotocol went out.
+    pub(crate) fn wake_writer(&self, protocol: usize) {
+        let waker = self.lock().lanes.get_mut(protocol).and_then(|lane| lane.writer.take());
+        wake(waker);
+    }
+
+    /// The peer has ended: everyone who waits is to see it.
+    pub(crate) fn wake_all(&self) {
+        let mut wakers = Vec::new();
+        for lane in &mut self.lock().lanes {
+            wakers.extend(lane.reader.take().into_iter().chain(lane.writer.take()));
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends the peer from outside the driver.
+    pub(crate) fn disconnect(&self, reason: DisconnectReason, error: Option<String>) {
+        let driver = {
+            let mut state = self.lock();
+            state.session.disconnect(reason, error);
+            state.driver.take()
+        };
+        wake(driver);
+        self.wake_all();
+    }
+
+    pub(crate) fn poll_receive(&self, protocol: usize, cx: &Context<'_>) -> Poll<Option<Message>> {
+        let mut state = self.lock();
+        let paused = !state.session.wants_message();
+        match state.session.receive(clock(), protocol) {
+            Some(message) => {
+                // While reading was paused the driver waits for just this.
+                let driver = if paused { state.driver.take() } else { None };
+                drop(state);
+                wake(driver);
+                Poll::Ready(Some(message))
+            }
+            None if state.session.end().is_some() => Poll::Ready(None),
+            None => {
+                if let Some(lane) = state.lanes.get_mut(protocol) {
+                    register(&mut lane.reader, cx);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(crate) fn poll_send(
+        &self,
+        protocol: usize,
+        cx: &Context<'_>,
+        until: SendStage,
+    ) -> Poll<Result<(), SendError>> {
+        let mut state = self.lock();
+        let reached = match until {
+            SendStage::Room => state.session.can_send(protocol),
+            SendStage::Sent => state.session.is_sent(protocol),
+        };
+        if state.session.end().is_some() {
+            return Poll::Ready(Err(SendError::Closed));
+        }
+        if reached {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(lane) = state.lanes.get_mut(protocol) {
+            register(&mut lane.writer, cx);
+        }
+        Poll::Pending
+    }
+
+    pub(crate) fn send(&self, protocol: usize, message: Message) -> Result<(), SendError> {
+        let mut state = self.lock();
+        state.session.send(protocol, message)?;
+        let driver = state.driver.take();
+        drop(state);
+        wake(driver);
+        Ok(())
+    }
+}
+
+/// What a sender waits for.
+#[derive(Clone, Copy)]
+pub(crate) enum SendStage {
+    /// There is room for a message.
+    Room,
+    /// All messages went to the connection.
+    Sent,
+}
+
+fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *slot = Some(cx.waker().clone()),
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

@@ -1,0 +1,110 @@
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use devp2p_core::{NodeId, PublicKey, Traffic};
+
+use crate::{Capability, DisconnectReason, End, Hello, SharedCapability, link::Link};
+
+/// Who dialed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// The remote dialed.
+    Inbound,
+    /// We dialed.
+    Outbound,
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        })
+    }
+}
+
+/// A handle on a running peer. Cheap to clone; it outlives the peer, and says so.
+#[derive(Clone)]
+pub struct Peer(pub(crate) Arc<Link>);
+
+impl Peer {
+    /// The node id.
+    pub fn id(&self) -> NodeId {
+        self.0.id
+    }
+
+    /// The public key.
+    pub fn public_key(&self) -> PublicKey {
+        self.0.hello.public_key
+    }
+
+    /// What the remote calls itself, without control characters and at most 256 bytes.
+    pub fn name(&self) -> &str {
+        &self.0.hello.name
+    }
+
+    /// The remote's Hello.
+    pub fn hello(&self) -> &Hello {
+        &self.0.hello
+    }
+
+    /// What the remote speaks.
+    pub fn capabilities(&self) -> &[Capability] {
+        &self.0.hello.capabilities
+    }
+
+    /// What both speak.
+    pub fn shared(&self) -> &[SharedCapability] {
+        &self.0.shared
+    }
+
+    /// Who dialed.
+    pub fn direction(&self) -> Direction {
+        self.0.direction
+    }
+
+    /// Our address, where the connection has one.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.0.local_addr
+    }
+
+    /// The remote's address, where the connection has one.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.0.remote_addr
+    }
+
+    /// The last round trip of a Ping, once there was one.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.0.lock().session.rtt()
+    }
+
+    /// Bytes moved on the wire so far.
+    pub fn traffic(&self) -> Traffic {
+        self.0.lock().traffic
+    }
+
+    /// Ends the peer with this reason, which the remote is told. Returns at once; of several calls
+    /// the first decides.
+    pub fn disconnect(&self, reason: DisconnectReason) {
+        self.0.disconnect(reason, None);
+    }
+
+    /// Whether the peer has ended or is about to.
+    pub fn is_closed(&self) -> bool {
+        self.end().is_some()
+    }
+
+    /// How the peer ended, if it has.
+    pub fn end(&self) -> Option<End> {
+        self.0.lock().session.end().cloned()
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("id", &self.0.id)
+            .field("name", &self.0.hello.name)
+            .field("remote_addr", &self.0.remote_addr)
+            .finish_non_exhaustive()
+    }
+}
