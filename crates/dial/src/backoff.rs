@@ -1,0 +1,102 @@
+use std::{
+    collections::BTreeMap,
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
+
+use devp2p_core::{NodeId, Rng};
+
+use crate::deadlines::{Deadlines, after};
+
+/// How many failing dynamic nodes are remembered: a day's worth for a full node at the default
+/// limits, in about a megabyte. Beyond it the one that may be dialed soonest is forgotten.
+pub(crate) const MAX_FAILING: usize = 8_192;
+
+/// The delay after that many failures in a row: the first, doubled each time, up to the last.
+pub(crate) fn delay(range: &RangeInclusive<Duration>, failures: u32) -> Duration {
+    let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    range.start().saturating_mul(factor).min(*range.end())
+}
+
+/// A uniform duration within `range`, in steps of a microsecond.
+pub(crate) fn random(range: &RangeInclusive<Duration>, rng: &mut Rng) -> Duration {
+    let span = range.end().saturating_sub(*range.start()).as_micros();
+    let steps = u64::try_from(span).unwrap_or(u64::MAX).saturating_add(1);
+    range.start().saturating_add(Duration::from_micros(rng.below(steps)))
+}
+
+/// How often an action failed in a row, and until when it is not tried again.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    pub(crate) fn fail(&mut self, from: Instant, range: &RangeInclusive<Duration>) {
+        self.failures = self.failures.saturating_add(1);
+        self.until = Some(after(from, delay(range, self.failures)));
+    }
+
+    pub(crate) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The end of the delay where it has not come yet.
+    pub(crate) fn pending(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|&until| until > now)
+    }
+}
+
+/// The dynamic nodes whose dials failed.
+#[derive(Debug, Default)]
+pub(crate) struct Failing {
+    failures: BTreeMap<NodeId, u32>,
+    until: Deadlines,
+}
+
+impl Failing {
+    /// A dial failed. Unless `grow`, it counts as the first failure.
+    pub(crate) fn record(
+        &mut self,
+        now: Instant,
+        id: NodeId,
+        grow: bool,
+        range: &RangeInclusive<Duration>,
+        rng: &mut Rng,
+    ) {
+        self.forget_stale(now, *range.end());
+        let before = self.failures.get(&id).copied().unwrap_or(0);
+        let failures = if grow { before.saturating_add(1) } else { before.max(1) };
+        if before == 0 && self.failures.len() >= MAX_FAILING {
+            self.forget_first();
+        }
+        let longest = delay(range, failures);
+        let until = after(now, random(&(longest / 2..=longest), rng));
+        self.failures.insert(id, failures);
+        self.until.set(id, until, 0);
+    }
+
+    pub(crate) fn forget(&mut self, id: NodeId) {
+        self.failures.remove(&id);
+        self.until.remove(id);
+    }
+
+    /// The end of the delay where it has not come yet.
+    pub(crate) fn pending(&self, id: NodeId, now: Instant) -> Option<Instant> {
+        self.until.pending(id, now)
+    }
+
+    /// Forgets nodes that could have been dialed again for as long as the longest delay.
+    fn forget_stale(&mut self, now: Instant, longest: Duration) {
+        while self.until.first().is_some_and(|until| after(until, longest) <= now) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some(id) = self.until.pop() {
+            self.failures.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+use std::{ops::RangeInclusive, time::Duration};
+
+use devp2p_core::{NetRestrict, Node, NodeId};
+
+/// What a [`Scheduler`](crate::Scheduler) is told at its start. The defaults are go-ethereum's
+/// where it has the value.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Our own id, which is never dialed.
+    pub local_id: NodeId,
+    /// How many peers we want to have dialed. Binds dynamic dials and those of bootnodes, which
+    /// start only while dialed peers, of any kind, and dials in flight are fewer than this. Static
+    /// nodes are dialed beyond it.
+    pub max_dialed: usize,
+    /// How many dials, of any kind, are in flight at once, the wait for an address included.
+    pub max_active_dials: usize,
+    /// Whether nodes other than the static ones are dialed.
+    pub dynamic: bool,
+    /// Where set, only addresses in these networks are dialed.
+    pub net_restrict: Option<NetRestrict>,
+    /// Nodes to stay connected to.
+    pub static_nodes: Vec<Node>,
+    /// Nodes to dial as a last resort, in turn.
+    pub bootnodes: Vec<Node>,
+    /// For how long after the start of a dial the node is not dialed again.
+    pub history: Duration,
+    /// How long a static node or a bootnode waits after a dial that failed, from the start of that
+    /// dial: the first and the longest delay. It doubles.
+    pub static_backoff: RangeInclusive<Duration>,
+    /// How long any other node waits after a dial that failed, at most: the first and the longest
+    /// delay. It doubles, and a random part, up to a half, is taken off.
+    pub dynamic_backoff: RangeInclusive<Duration>,
+    /// How long to wait after a failed attempt to find a node's address: the first and the longest
+    /// delay. It doubles.
+    pub resolve_backoff: RangeInclusive<Duration>,
+    /// How long to wait for [`Input::Resolved`](crate::Input::Resolved) before the attempt counts
+    /// as failed.
+    pub resolve_timeout: Duration,
+    /// How long to wait before a node is dialed again with which a dial collided. The time is
+    /// random, so that two nodes do not collide again and again.
+    pub collision_backoff: RangeInclusive<Duration>,
+    /// How long we must have been without any peer before a bootnode is dialed.
+    pub bootstrap_after: Duration,
+    /// For how long [`Input::PendingInbound`](crate::Input::PendingInbound) holds back a dial,
+    /// should its [`Input::PendingInboundDone`](crate::Input::PendingInboundDone) not come.
+    pub pending_inbound_timeout: Duration,
+    /// How often [`Output::Stats`](crate::Output::Stats) may come; 0 for never.
+    pub stats_interval: Duration,
+}
+
+impl Config {
+    /// The default configuration of the node `local_id`.
+    pub const fn new(local_id: NodeId) -> Self {
+        Self {
+            local_id,
+            max_dialed: 16,
+            max_active_dials: 16,
+            dynamic: true,
+            net_restrict: None,
+            static_nodes: Vec::new(),
+            bootnodes: Vec::new(),
+            history: Duration::from_secs(35),
+            static_backoff: Duration::from_secs(35)..=Duration::from_mins(2),
+            dynamic_backoff: Duration::from_mins(1)..=Duration::from_hours(1),
+            resolve_backoff: Duration::from_mins(1)..=Duration::from_hours(1),
+            resolve_timeout: Duration::from_secs(30),
+            collision_backoff: Duration::from_secs(1)..=Duration::from_secs(3),
+            bootstrap_after: Duration::from_secs(20),
+            pending_inbound_timeout: Duration::from_secs(30),
+            stats_interval: Duration::from_secs(10),
+        }
+    }
+}

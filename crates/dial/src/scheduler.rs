@@ -1,0 +1,538 @@
+mod checks;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
+
+use devp2p_core::{Node, NodeId, Rng};
+
+use crate::{
+    Config, DialId, DialKind, Input, Outcome, Output, Refusal, Stats,
+    attempts::{Attempt, Attempts, Stage},
+    backoff::Failing,
+    deadlines::{Deadlines, after},
+    peers::{Peer, Peers},
+    target::{Step, Target},
+};
+
+/// How many static nodes there can be. A list of thousands is a test network; beyond this it is a
+/// mistake.
+const MAX_STATIC_NODES: usize = 16_384;
+
+/// How many bootnodes are kept; networks name about a dozen. While there is no peer all of them
+/// are looked at on each event.
+const MAX_BOOTNODES: usize = 64;
+
+/// How many recent dials are remembered before dynamic dials pause: far above what
+/// 16 dials at once come to in 35 s, unless all of them fail at once.
+const MAX_HISTORY: usize = 16_384;
+
+/// How many inbound set-ups are kept track of; a server runs 50 at once.
+const MAX_PENDING_INBOUND: usize = 4_096;
+
+/// How many outputs may wait before those that are only for the log are dropped.
+const MAX_WAITING_OUTPUTS: usize = 1_024;
+
+/// With this many dialed peers we no longer say that we are looking for some (as go-ethereum).
+const FEW_PEERS: usize = 3;
+
+/// Decides whom to dial next.
+///
+/// Feed it with [`handle_input`](Self::handle_input), [`handle_candidate`](Self::handle_candidate)
+/// and [`handle_timeout`](Self::handle_timeout). After its construction and after any of these,
+/// drain [`poll_output`](Self::poll_output) to `None`, pull [`wanted_candidates`] nodes from
+/// discovery, and wait for [`poll_timeout`](Self::poll_timeout).
+///
+/// [`wanted_candidates`]: Self::wanted_candidates
+#[derive(Debug)]
+pub struct Scheduler {
+    config: Config,
+    rng: Rng,
+    stopped: bool,
+    peers: Peers,
+    /// Nodes that are dialing us, and until when that holds.
+    inbound: Deadlines,
+    attempts: Attempts,
+    /// Static nodes, bootnodes, and nodes with an attempt or in `held`.
+    targets: BTreeMap<NodeId, Target>,
+    statics: usize,
+    /// In the order of their turns.
+    bootnodes: VecDeque<NodeId>,
+    /// Nodes that are not static, whose dial collided. Each keeps its slot, so there are at most
+    /// [`Config::max_dialed`].
+    held: BTreeMap<NodeId, DialKind>,
+    /// When static nodes and those in `held` are due. Of those that are due at once, one at random
+    /// goes first; else the one that has waited longest, so that none starves.
+    queue: Deadlines,
+    /// Nodes that were dialed, of any kind, and until when that is recent.
+    history: Deadlines,
+    /// Dynamic nodes whose dials failed.
+    failing: Failing,
+    /// When to look for a bootnode to dial again.
+    bootstrap_at: Option<Instant>,
+    tried: usize,
+    stats_at: Instant,
+    outputs: VecDeque<Output>,
+}
+
+impl Scheduler {
+    /// A scheduler that starts at `now`. With one seed and one input it makes the same choices.
+    pub fn new(mut config: Config, seed: [u8; 32], now: Instant) -> Self {
+        let static_nodes = std::mem::take(&mut config.static_nodes);
+        let bootnodes = std::mem::take(&mut config.bootnodes);
+        let stats_at = after(now, config.stats_interval);
+        let mut scheduler = Self {
+            config,
+            rng: Rng::from_seed(seed),
+            stopped: false,
+            peers: Peers::new(now),
+            inbound: Deadlines::default(),
+            attempts: Attempts::default(),
+            targets: BTreeMap::new(),
+            statics: 0,
+            bootnodes: VecDeque::new(),
+            held: BTreeMap::new(),
+            queue: Deadlines::default(),
+            history: Deadlines::default(),
+            failing: Failing::default(),
+            bootstrap_at: None,
+            tried: 0,
+            stats_at,
+            outputs: VecDeque::new(),
+        };
+        for node in bootnodes {
+            scheduler.add_bootnode(node);
+        }
+        for node in static_nodes {
+            scheduler.add_static(now, node);
+        }
+        scheduler.advance(now);
+        scheduler
+    }
+
+    /// Something happened.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        if self.stopped {
+            return;
+        }
+        match input {
+            Input::PeerAdded { id, dialed, kind } => self.peer_added(now, id, dialed, kind),
+            Input::PeerRemoved { id } => self.peer_removed(now, id),
+            Input::Refused { id } => self.settle_dial(id, Outcome::Refused),
+            Input::PendingInbound { id } => self.pending_inbound(now, id),
+            Input::PendingInboundDone { id } => {
+                self.inbound.remove(id);
+                self.requeue(now, id);
+            }
+            Input::DialDone { dial, outcome } => self.dial_done(now, dial, outcome),
+            Input::Resolved { id, result } => {
+                if let Some(attempt) = self.attempts.take_search(id) {
+                    self.search_done(now, attempt, result);
+                }
+            }
+            Input::AddStatic(node) => self.add_static(now, node),
+            Input::RemoveStatic(id) => self.remove_static(now, id),
+            Input::Stop => return self.stop(),
+        }
+        self.advance(now);
+    }
+
+    /// A candidate from discovery. It is dialed now or not at all.
+    ///
+    /// # Errors
+    /// Why it is not dialed.
+    pub fn handle_candidate(&mut self, now: Instant, node: Node) -> Result<(), Refusal> {
+        self.advance(now);
+        if let Some(refusal) = self.candidate_refusal(now, &node) {
+            return Err(refusal);
+        }
+        let id = node.id();
+        if node.tcp_addrs().is_empty() {
+            self.targets.entry(id).or_insert_with(|| Target::new(node));
+            self.begin(now, id, DialKind::Dynamic);
+        } else {
+            self.targets.entry(id).or_insert_with(|| Target::new(node.clone()));
+            self.dial(now, DialKind::Dynamic, &node, false);
+        }
+        Ok(())
+    }
+
+    /// How many more candidates are wanted now: as many as there are free slots for dynamic dials.
+    pub fn wanted_candidates(&self) -> usize {
+        let pause = self.stopped || !self.config.dynamic || self.history.len() >= MAX_HISTORY;
+        if pause { 0 } else { self.free_slots() }
+    }
+
+    /// The time of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.stopped {
+            return None;
+        }
+        let due = self.queue.first().filter(|_| self.may_begin());
+        let stats = Some(self.stats_at).filter(|_| self.looking_for_peers());
+        [due, self.attempts.next_deadline(), self.bootstrap_at, stats].into_iter().flatten().min()
+    }
+
+    /// Whether the node is in the static list.
+    pub fn is_static(&self, id: NodeId) -> bool {
+        self.targets.get(&id).is_some_and(|target| target.is_static)
+    }
+
+    /// Why the node would not be dialed at `now`, whether it is a static node or a candidate.
+    pub fn why_not(&self, now: Instant, node: &Node) -> Option<Refusal> {
+        if self.stopped {
+            return Some(Refusal::Stopped);
+        }
+        match self.targets.get(&node.id()).filter(|target| target.is_static) {
+            None => self.candidate_refusal(now, node),
+            Some(target) => self
+                .target_refusal(now, target)
+                .or_else(|| (!self.may_begin()).then_some(Refusal::NoSlot)),
+        }
+    }
+
+    /// Numbers for the log.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            peers: self.peers.len(),
+            dialed: self.peers.dialed(),
+            dialing: self.attempts.len(),
+            tried: self.tried,
+            statics: self.statics,
+        }
+    }
+}
+
+/// What the inputs do.
+impl Scheduler {
+    fn peer_added(&mut self, now: Instant, id: NodeId, dialed: bool, kind: Option<DialKind>) {
+        self.peers.add(id, Peer { dialed, kind, since: now });
+        self.held.remove(&id);
+        // It came to us while we searched for it.
+        self.attempts.take_search(id);
+        self.settle_dial(id, Outcome::Added);
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.succeeded();
+        }
+        self.requeue(now, id);
+    }
+
+    fn peer_removed(&mut self, now: Instant, id: NodeId) {
+        let Some(peer) = self.peers.remove(now, id) else { return };
+        if matches!(peer.kind, Some(DialKind::Dynamic | DialKind::Bootstrap)) {
+            // A node without room for us often says so only after its Hello.
+            let short = now.saturating_duration_since(peer.since) < self.config.history;
+            if short { self.record_failure(now, id) } else { self.failing.forget(id) }
+        }
+        self.requeue(now, id);
+    }
+
+    fn settle_dial(&mut self, id: NodeId, outcome: Outcome) {
+        if let Some(attempt) = self.attempts.get_mut(id)
+            && matches!(attempt.stage, Stage::Dialing(_))
+        {
+            attempt.settled = Some(outcome);
+        }
+    }
+
+    fn pending_inbound(&mut self, now: Instant, id: NodeId) {
+        if self.inbound.len() < MAX_PENDING_INBOUND || self.inbound.get(id).is_some() {
+            self.inbound.set(id, after(now, self.config.pending_inbound_timeout), 0);
+            self.requeue(now, id);
+        }
+    }
+
+    fn dial_done(&mut self, now: Instant, dial: DialId, outcome: Outcome) {
+        let Some(attempt) = self.attempts.take_dial(dial) else { return };
+        self.tried = self.tried.saturating_add(1);
+        let outcome = match (attempt.settled, outcome) {
+            (_, Outcome::Collided) => Outcome::Collided,
+            (settled, outcome) => settled.unwrap_or(outcome),
+        };
+        let id = attempt.node.id();
+        let renew = outcome == Outcome::ConnectFailed
+            && !attempt.renewed
+            && !self.peers.contains(id)
+            && self.targets.get(&id).is_some_and(|target| target.wants_renewal(now));
+        if renew {
+            self.outputs.push_back(Output::Resolve { node: attempt.node.clone() });
+            self.attempts.renew(attempt, after(now, self.config.resolve_timeout));
+        } else {
+            self.attempt_ended(now, &attempt, outcome);
+        }
+    }
+
+    fn search_done(&mut self, now: Instant, attempt: Attempt, result: Option<Node>) {
+        let id = attempt.node.id();
+        let found = match result.filter(|node| node.id() == id) {
+            Some(node) if node.tcp_addrs().is_empty() => Err(Refusal::NoAddress),
+            Some(node) => self.allowed(&node).ok_or(Refusal::NetRestrict),
+            None => Err(Refusal::NoAddress),
+        };
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        let found = if attempt.stage == Stage::Renewing {
+            match found {
+                Ok(node) if node.tcp_addrs() != attempt.node.tcp_addrs() => {
+                    target.renewal_succeeded(node.clone());
+                    Ok(node)
+                }
+                _ => {
+                    target.renewal_failed(now, &self.config);
+                    return self.attempt_ended(now, &attempt, Outcome::ConnectFailed);
+                }
+            }
+        } else {
+            match found {
+                Ok(node) => {
+                    target.search_succeeded(node.clone());
+                    Ok(node)
+                }
+                Err(refusal) => target.search_failed(now, &self.config).ok_or(refusal),
+            }
+        };
+        match found.and_then(|node| self.node_refusal(now, &node).map_or(Ok(node), Err)) {
+            Ok(node) => self.dial(now, attempt.kind, &node, attempt.renewed),
+            Err(refusal) => {
+                self.tell_refusal(id, refusal);
+                if attempt.kind == DialKind::Dynamic {
+                    self.record_failure(now, id);
+                }
+                self.requeue(now, id);
+            }
+        }
+    }
+
+    fn add_bootnode(&mut self, node: Node) {
+        let id = node.id();
+        if self.bootnodes.len() >= MAX_BOOTNODES {
+            return self.tell_refusal(id, Refusal::ListFull);
+        }
+        if !self.bootnodes.contains(&id) {
+            self.bootnodes.push_back(id);
+            let mut target = Target::new(node);
+            target.is_bootnode = true;
+            self.targets.insert(id, target);
+        }
+    }
+
+    fn add_static(&mut self, now: Instant, node: Node) {
+        let id = node.id();
+        if !self.is_static(id) && self.statics >= MAX_STATIC_NODES {
+            return self.tell_refusal(id, Refusal::ListFull);
+        }
+        let target = self.targets.entry(id).or_insert_with(|| Target::new(node.clone()));
+        if !target.is_static {
+            target.is_static = true;
+            self.statics = self.statics.saturating_add(1);
+        }
+        target.set_node(node);
+        self.held.remove(&id);
+        self.failing.forget(id);
+        self.requeue(now, id);
+        let target = self.targets.get(&id);
+        if let Some(refusal) = target.and_then(|target| self.target_refusal(now, target)) {
+            self.tell_refusal(id, refusal);
+        }
+    }
+
+    fn remove_static(&mut self, now: Instant, id: NodeId) {
+        let Some(target) = self.targets.get_mut(&id).filter(|target| target.is_static) else {
+            return;
+        };
+        target.is_static = false;
+        target.succeeded();
+        self.statics = self.statics.saturating_sub(1);
+        self.history.remove(id);
+        self.failing.forget(id);
+        self.attempts.take_search(id);
+        self.requeue(now, id);
+    }
+
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.outputs.clear();
+        self.queue = Deadlines::default();
+    }
+}
+
+/// What goes on by itself.
+impl Scheduler {
+    /// Catches up with the time, then begins what may begin: static nodes first, then a bootnode;
+    /// the slots that are left are for candidates.
+    fn advance(&mut self, now: Instant) {
+        if self.stopped {
+            return;
+        }
+        while self.inbound.pop_due(now).is_some() {}
+        while self.history.pop_due(now).is_some() {}
+        while let Some(attempt) = self.attempts.pop_overdue(now) {
+            self.search_done(now, attempt, None);
+        }
+        while self.may_begin()
+            && let Some(id) = self.queue.pop_due(now)
+        {
+            self.begin_due(now, id);
+        }
+        self.begin_bootnode(now);
+        self.tell_stats(now);
+    }
+
+    fn begin_due(&mut self, now: Instant, id: NodeId) {
+        let Some(target) = self.targets.get(&id) else { return };
+        if target.is_static {
+            match self.target_refusal(now, target) {
+                None => self.begin(now, id, DialKind::Static),
+                Some(_) => self.requeue(now, id),
+            }
+        } else if let Some(kind) = self.held.remove(&id) {
+            let refusal = self
+                .node_refusal(now, target.node())
+                .or_else(|| (self.free_slots() == 0).then_some(Refusal::NoSlot));
+            match refusal {
+                None => self.begin(now, id, kind),
+                Some(Refusal::PendingInbound) => {
+                    self.held.insert(id, kind);
+                    let until = self.inbound.get(id).unwrap_or(now);
+                    self.queue.set(id, until, 0);
+                }
+                Some(refusal) => {
+                    self.tell_refusal(id, refusal);
+                    self.requeue(now, id);
+                }
+            }
+        }
+    }
+
+    fn begin_bootnode(&mut self, now: Instant) {
+        self.bootstrap_at = None;
+        let Some(since) = self.peers.alone_since() else { return };
+        let busy = self.attempts.any(DialKind::Bootstrap) || self.wanted_candidates() == 0;
+        if busy || self.bootnodes.is_empty() {
+            return;
+        }
+        let first = after(since, self.config.bootstrap_after);
+        if first > now {
+            self.bootstrap_at = Some(first);
+            return;
+        }
+        for _ in 0..self.bootnodes.len() {
+            self.bootnodes.rotate_left(1);
+            let Some(&id) = self.bootnodes.back() else { return };
+            let Some(target) = self.targets.get(&id) else { continue };
+            if target.is_static || self.held.contains_key(&id) {
+                continue;
+            }
+            let Some(refusal) = self.target_refusal(now, target) else {
+                return self.begin(now, id, DialKind::Bootstrap);
+            };
+            let next = self.ends(id, refusal);
+            self.bootstrap_at = [self.bootstrap_at, next].into_iter().flatten().min();
+        }
+    }
+
+    fn tell_stats(&mut self, now: Instant) {
+        if now < self.stats_at {
+            return;
+        }
+        if self.looking_for_peers() {
+            let stats = self.stats();
+            self.tell(Output::Stats(stats));
+        }
+        self.tried = 0;
+        self.stats_at = after(now, self.config.stats_interval);
+    }
+
+    /// Begins an attempt that nothing speaks against.
+    fn begin(&mut self, now: Instant, id: NodeId, kind: DialKind) {
+        match self.targets.get(&id).map(|target| target.step(now)) {
+            Some(Step::Dial(node)) => self.dial(now, kind, &node, false),
+            Some(Step::Search(node)) => {
+                let deadline = after(now, self.config.resolve_timeout);
+                self.attempts.search(now, kind, node.clone(), deadline);
+                self.outputs.push_back(Output::Resolve { node });
+            }
+            Some(Step::Wait(_)) | None => self.requeue(now, id),
+        }
+    }
+
+    fn dial(&mut self, now: Instant, kind: DialKind, node: &Node, renewed: bool) {
+        let Some(node) = self.allowed(node) else { return };
+        self.history.set(node.id(), after(now, self.config.history), 0);
+        let dial = self.attempts.dial(now, kind, node.clone(), renewed);
+        self.outputs.push_back(Output::Dial { dial, node, kind });
+    }
+
+    fn attempt_ended(&mut self, now: Instant, attempt: &Attempt, outcome: Outcome) {
+        let id = attempt.node.id();
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        let again = match outcome {
+            Outcome::Added => return self.requeue(now, id),
+            Outcome::Collided => target.collided(now, &self.config, &mut self.rng),
+            _ => None,
+        };
+        if let Some(again) = again {
+            self.history.remove(id);
+            if !target.is_static && attempt.kind != DialKind::Static && !self.peers.contains(id) {
+                self.held.insert(id, attempt.kind);
+                self.queue.set(id, again, 0);
+            }
+        } else {
+            target.failed(attempt.started, &self.config);
+            if !target.is_static && attempt.kind != DialKind::Static {
+                self.record_failure(now, id);
+            }
+        }
+        self.requeue(now, id);
+    }
+
+    fn record_failure(&mut self, now: Instant, id: NodeId) {
+        // Without any peer a failure may well be that of our own network.
+        let grow = self.peers.len() > 0;
+        self.failing.record(now, id, grow, &self.config.dynamic_backoff, &mut self.rng);
+    }
+
+    /// Puts a node where it belongs after something happened to it.
+    fn requeue(&mut self, now: Instant, id: NodeId) {
+        if self.held.contains_key(&id) {
+            return;
+        }
+        let Some(target) = self.targets.get(&id) else { return self.queue.remove(id) };
+        if !target.is_static {
+            self.queue.remove(id);
+            if !target.is_bootnode && !self.attempts.contains(id) {
+                self.targets.remove(&id);
+            }
+            return;
+        }
+        let due = match self.target_refusal(now, target) {
+            None if self.queue.get(id).is_some_and(|due| due <= now) => return,
+            None => Some(now),
+            Some(refusal) => self.ends(id, refusal),
+        };
+        match due {
+            Some(due) => self.queue.set(id, due, self.rng.next_u64()),
+            None => self.queue.remove(id),
+        }
+    }
+
+    fn tell_refusal(&mut self, id: NodeId, refusal: Refusal) {
+        self.tell(Output::Refused { id, refusal });
+    }
+
+    fn tell(&mut self, output: Output) {
+        if self.outputs.len() < MAX_WAITING_OUTPUTS {
+            self.outputs.push_back(output);
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The checks: what may be dialed, and when.
+
+use std::time::Instant;
+
+use devp2p_core::{Host, Node, NodeId};
+
+use super::{FEW_PEERS, Scheduler};
+use crate::{
+    Refusal,
+    target::{Step, Target},
+};
+
+impl Scheduler {
+    pub(super) fn may_begin(&self) -> bool {
+        self.attempts.len() < self.config.max_active_dials
+    }
+
+    /// How many more dynamic dials may begin.
+    pub(super) fn free_slots(&self) -> usize {
+        let used = self.peers.dialed().saturating_add(self.attempts.len());
+        let slots = self.config.max_dialed.saturating_sub(used).saturating_sub(self.held.len());
+        slots.min(self.config.max_active_dials.saturating_sub(self.attempts.len()))
+    }
+
+    pub(super) fn looking_for_peers(&self) -> bool {
+        let wanted = if self.config.dynamic { self.config.max_dialed } else { self.statics };
+        !self.config.stats_interval.is_zero() && self.peers.dialed() < wanted.min(FEW_PEERS)
+    }
+
+    pub(super) fn candidate_refusal(&self, now: Instant, node: &Node) -> Option<Refusal> {
+        let id = node.id();
+        let target = self.targets.get(&id);
+        if self.stopped {
+            return Some(Refusal::Stopped);
+        }
+        if !self.config.dynamic {
+            return Some(Refusal::DialingOff);
+        }
+        if target.is_some_and(|target| target.is_static) {
+            return Some(Refusal::IsStatic);
+        }
+        if node.host().is_none() && node.tcp_addrs().is_empty() {
+            return Some(Refusal::NoAddress);
+        }
+        if let Some(refusal) = self.node_refusal(now, node) {
+            return Some(refusal);
+        }
+        if let Some(until) = self.history.pending(id, now) {
+            return Some(Refusal::RecentlyDialed { until });
+        }
+        let backing_off = target.and_then(|target| target.backing_off(now));
+        if let Some(until) = backing_off.max(self.failing.pending(id, now)) {
+            return Some(Refusal::BackingOff { until });
+        }
+        if node.tcp_addrs().is_empty()
+            && let Some(Step::Wait(until)) = target.map(|target| target.step(now))
+        {
+            return Some(Refusal::BackingOff { until });
+        }
+        (self.wanted_candidates() == 0).then_some(Refusal::NoSlot)
+    }
+
+    /// Why a static node or a bootnode is not dialed, slots apart.
+    pub(super) fn target_refusal(&self, now: Instant, target: &Target) -> Option<Refusal> {
+        let node = target.node();
+        if let Some(refusal) = self.node_refusal(now, node) {
+            return Some(refusal);
+        }
+        let recent = self.history.pending(node.id(), now);
+        let backing_off = target.backing_off(now);
+        if let Some(until) = backing_off.filter(|_| backing_off >= recent) {
+            return Some(Refusal::BackingOff { until });
+        }
+        if let Some(until) = recent {
+            return Some(Refusal::RecentlyDialed { until });
+        }
+        match target.step(now) {
+            Step::Wait(until) => Some(Refusal::BackingOff { until }),
+            Step::Dial(_) | Step::Search(_) => None,
+        }
+    }
+
+    /// Why no node with this id and address is dialed, whatever its past.
+    pub(super) fn node_refusal(&self, now: Instant, node: &Node) -> Option<Refusal> {
+        let id = node.id();
+        if id == self.config.local_id {
+            return Some(Refusal::SelfDial);
+        }
+        let dialable = !node.tcp_addrs().is_empty();
+        match node.host() {
+            Some(_) if !dialable && node.tcp_port().is_none() => return Some(Refusal::NoPort),
+            Some(Host::Ip(_)) if !dialable => return Some(Refusal::NoAddress),
+            _ => {}
+        }
+        if self.attempts.contains(id) {
+            return Some(Refusal::AlreadyDialing);
+        }
+        if self.peers.contains(id) {
+            return Some(Refusal::AlreadyConnected);
+        }
+        if self.inbound.pending(id, now).is_some() {
+            return Some(Refusal::PendingInbound);
+        }
+        (dialable && self.allowed(node).is_none()).then_some(Refusal::NetRestrict)
+    }
+
+    /// The node with only addresses that may be dialed, if it has any.
+    pub(super) fn allowed(&self, node: &Node) -> Option<Node> {
+        let Some(networks) = &self.config.net_restrict else { return Some(node.clone()) };
+        let addrs = node.tcp_addrs();
+        let first = addrs.iter().find(|addr| networks.contains(addr.ip()))?;
+        if addrs.iter().all(|addr| networks.contains(addr.ip())) {
+            return Some(node.clone());
+        }
+        let udp = node.udp_port().unwrap_or(0);
+        Some(Node::new(node.public_key(), Some(Host::Ip(first.ip())), first.port(), udp))
+    }
+
+    /// When a refusal ends by itself.
+    pub(super) fn ends(&self, id: NodeId, refusal: Refusal) -> Option<Instant> {
+        match refusal {
+            Refusal::BackingOff { until } | Refusal::RecentlyDialed { until } => Some(until),
+            Refusal::PendingInbound => self.inbound.get(id),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+use std::{fmt, time::Instant};
+
+use devp2p_core::{Node, NodeId};
+
+/// Names one dial, from [`Output::Dial`] to [`Input::DialDone`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub(crate) u64);
+
+impl fmt::Display for DialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a node is dialed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DialKind {
+    /// It is in the static list: the operator wants this connection.
+    Static,
+    /// It came from discovery and there was a free slot.
+    Dynamic,
+    /// It is a bootnode, and we have no peer at all.
+    Bootstrap,
+}
+
+impl fmt::Display for DialKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Static => "static",
+            Self::Dynamic => "dynamic",
+            Self::Bootstrap => "bootstrap",
+        })
+    }
+}
+
+/// What the scheduler is told.
+///
+/// [`Input::PeerAdded`] or [`Input::Refused`] always comes before the [`Input::DialDone`] of a dial
+/// that got that far: else a slot would look free for a moment, and the node as if it could be
+/// dialed again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// The node is a peer now.
+    PeerAdded {
+        /// The node.
+        id: NodeId,
+        /// Whether we dialed it, or otherwise brought the connection about.
+        dialed: bool,
+        /// From [`Output::Dial`], where the connection came from one.
+        kind: Option<DialKind>,
+    },
+    /// The node is no longer a peer.
+    PeerRemoved {
+        /// The node.
+        id: NodeId,
+    },
+    /// The set-up of a connection to a node that we dialed was refused at a checkpoint.
+    Refused {
+        /// The node.
+        id: NodeId,
+    },
+    /// A connection from this node is being set up: it is not dialed meanwhile.
+    PendingInbound {
+        /// The node.
+        id: NodeId,
+    },
+    /// That set-up ended, one way or the other. Comes after [`Input::PeerAdded`].
+    PendingInboundDone {
+        /// The node.
+        id: NodeId,
+    },
+    /// A dial ended: its connection is a peer by now, or is gone.
+    DialDone {
+        /// From [`Output::Dial`].
+        dial: DialId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// The answer to [`Output::Resolve`].
+    Resolved {
+        /// The node asked for.
+        id: NodeId,
+        /// The node with an IP address, or nothing where none was found.
+        result: Option<Node>,
+    },
+    /// Stay connected to this node from now on. Where it is in the list already, this replaces
+    /// what is known about its address.
+    AddStatic(Node),
+    /// No longer stay connected to this node. Forgets its past, so that it is dialed at once
+    /// should it be added again.
+    RemoveStatic(NodeId),
+    /// Stop: no further output comes, and all further input is ignored.
+    Stop,
+}
+
+/// How a dial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The node became a peer.
+    Added,
+    /// One side refused the other after the secure handshake, for instance for want of a slot.
+    Refused,
+    /// There was no connection.
+    ConnectFailed,
+    /// A handshake failed.
+    HandshakeFailed,
+    /// Both sides dialed at the same time and this connection gave way to the other. The node is
+    /// dialed again after a short random time, unless it is a peer by then; the third time in a row
+    /// counts as a failure.
+    Collided,
+}
+
+/// What the scheduler wants done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Dial this node, and answer with [`Input::DialDone`].
+    Dial {
+        /// Names the dial.
+        dial: DialId,
+        /// Where to dial, and whose key to expect. It has an IP address and a port.
+        node: Node,
+        /// Why.
+        kind: DialKind,
+    },
+    /// Find the address of this node, and answer with [`Input::Resolved`]. Where its host is a DNS
+    /// name, look up the name; otherwise ask discovery for the id.
+    Resolve {
+        /// The node.
+        node: Node,
+    },
+    /// For the log: a static node or a bootnode cannot be dialed now, or an attempt ended before
+    /// its dial. Nothing need be done.
+    Refused {
+        /// The node.
+        id: NodeId,
+        /// Why it is not dialed.
+        refusal: Refusal,
+    },
+    /// For the log: we are looking for peers, and have few. At most every
+    /// [`Config::stats_interval`](crate::Config::stats_interval).
+    Stats(Stats),
+}
+
+/// Why a node is not dialed. Listed in the order of the checks: the first that holds is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The scheduler was stopped.
+    Stopped,
+    /// Only static nodes are dialed.
+    DialingOff,
+    /// The static list is full.
+    ListFull,
+    /// It is in the static list, and dialed from there.
+    IsStatic,
+    /// It is ourselves.
+    SelfDial,
+    /// It has an address, but no TCP port.
+    NoPort,
+    /// It has no address, or none was found.
+    NoAddress,
+    /// A dial, or a search for its address, is in flight.
+    AlreadyDialing,
+    /// It is a peer.
+    AlreadyConnected,
+    /// A connection from it is being set up.
+    PendingInbound,
+    /// Its address is outside of the networks that may be dialed.
+    NetRestrict,
+    /// It was dialed a short while ago.
+    RecentlyDialed {
+        /// When it may be dialed again.
+        until: Instant,
+    },
+    /// Dials to it, or searches for its address, failed.
+    BackingOff {
+        /// When it may be dialed again.
+        until: Instant,
+    },
+    /// As many dials are in flight, or peers dialed, or dials remembered, as may be.
+    NoSlot,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stopped => "the scheduler was stopped",
+            Self::DialingOff => "only static nodes are dialed",
+            Self::ListFull => "the static list is full",
+            Self::IsStatic => "is in the static list",
+            Self::SelfDial => "is self",
+            Self::NoPort => "node does not provide a tcp port",
+            Self::NoAddress => "no address is known",
+            Self::AlreadyDialing => "already dialing",
+            Self::AlreadyConnected => "already connected",
+            Self::PendingInbound => "peer has a pending inbound connection",
+            Self::NetRestrict => "not contained in the netrestrict list",
+            Self::RecentlyDialed { .. } => "recently dialed",
+            Self::BackingOff { .. } => "backing off",
+            Self::NoSlot => "no free slot",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Numbers for the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Peers of any direction.
+    pub peers: usize,
+    /// Peers that we dialed.
+    pub dialed: usize,
+    /// Dials in flight, the wait for an address included.
+    pub dialing: usize,
+    /// Dials that ended since the last [`Output::Stats`].
+    pub tried: usize,
+    /// Nodes in the static list.
+    pub statics: usize,
+}
