@@ -1,0 +1,297 @@
+//! The options of a server, under geth's names.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use devp2p_core::{NetRestrict, Node, NodeKey};
+use devp2p_peer::{CapabilityError, Hello, Protocol, check_protocols};
+
+use crate::{CoreConfig, Dialer, InboundLimits};
+
+/// geth's default of `MaxPeers`.
+pub(crate) const MAX_PEERS: usize = 50;
+/// geth's default of `MaxPendingPeers`.
+pub(crate) const MAX_PENDING_PEERS: usize = 50;
+/// geth's default of `DialRatio`.
+pub(crate) const DIAL_RATIO: usize = 3;
+/// The port that every Ethereum client listens on by default.
+pub(crate) const LISTEN_PORT: u16 = 30303;
+
+/// The options of a server, under geth's names.
+///
+/// Start from [`Config::new`] and set what differs; [`Config::validate`] explains every value that
+/// cannot work.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The node's identity. Must be set.
+    pub private_key: Option<NodeKey>,
+    /// How many peers may be connected, the trusted not counted. Default 50.
+    pub max_peers: usize,
+    /// How many inbound connections may be in set-up at one time. Default 50.
+    pub max_pending_peers: usize,
+    /// One of so many peers is dialed, the rest is left for inbound ones. Default 3.
+    pub dial_ratio: usize,
+    /// The client's name in the Hello.
+    pub name: String,
+    /// Nodes that are dialed until they are connected, and again when they are gone.
+    pub static_nodes: Vec<Node>,
+    /// Nodes that may always connect, above the limits too.
+    pub trusted_nodes: Vec<Node>,
+    /// Nodes that are dialed when there has been no peer for 20 s.
+    pub bootstrap_nodes: Vec<Node>,
+    /// The only networks to connect with, where it is set.
+    pub net_restrict: Option<NetRestrict>,
+    /// The subprotocols.
+    pub protocols: Vec<Protocol>,
+    /// The TCP address to listen on; port 0 takes a free one, `None` does not listen. Default
+    /// 0.0.0.0:30303.
+    pub listen_addr: Option<SocketAddr>,
+    /// What opens connections. Default TCP.
+    pub dialer: Option<Arc<dyn Dialer>>,
+    /// Dial nobody, not even static nodes.
+    pub no_dial: bool,
+    /// Emit an event for every message sent and received.
+    pub enable_msg_events: bool,
+    /// The limits on inbound connections by address. `net_restrict` above wins over the one in
+    /// here.
+    pub inbound: InboundLimits,
+    /// How long the whole set-up of a connection may take once its stream is open. Default 5 s.
+    pub setup_timeout: Duration,
+    /// The limits and intervals of the base protocol and of subprotocol queues.
+    pub peer: devp2p_peer::Config,
+    /// The limits and deadlines of RLPx.
+    #[cfg(feature = "rlpx")]
+    pub rlpx: devp2p_rlpx::Config,
+    /// A seed for every random choice, where a run must be repeatable. Default: the operating
+    /// system's entropy. Keys and nonces of connections do not come from it.
+    pub seed: Option<[u8; 32]>,
+}
+
+impl Config {
+    /// geth's defaults for the node with this key.
+    pub fn new(private_key: NodeKey) -> Self {
+        Self { private_key: Some(private_key), ..Self::default() }
+    }
+
+    /// How many peers may be dialed by the scheduler's own choice (geth's `MaxDialedConns`).
+    pub fn max_dialed(&self) -> usize {
+        if self.no_dial || self.max_peers == 0 {
+            return 0;
+        }
+        self.max_peers.checked_div(self.dial_ratio).unwrap_or(0).max(1)
+    }
+
+    /// How many peers may be inbound (geth's `MaxInboundConns`).
+    pub fn max_inbound(&self) -> usize {
+        self.max_peers.saturating_sub(self.max_dialed())
+    }
+
+    /// Checks every option.
+    ///
+    /// # Errors
+    /// All values that cannot work, each with the reason. What works but hardly means what was
+    /// wanted comes back as warnings.
+    pub fn validate(&self) -> Result<Vec<Warning>, ConfigError> {
+        let mut problems = Vec::new();
+        if self.private_key.is_none() {
+            problems.push(Problem::PrivateKeyMissing);
+        }
+        if self.dial_ratio == 0 {
+            problems.push(Problem::DialRatioZero);
+        }
+        if self.max_pending_peers == 0 && self.listen_addr.is_some() {
+            problems.push(Problem::MaxPendingPeersZero);
+        }
+        if self.setup_timeout.is_zero() {
+            problems.push(Problem::SetupTimeoutZero);
+        }
+        if self.name.len() > Hello::MAX_NAME || self.name.chars().any(char::is_control) {
+            problems.push(Problem::Name);
+        }
+        if let Err(error) = check_protocols(&self.protocols) {
+            problems.push(Problem::Protocols(error));
+        }
+        if let Some(key) = &self.private_key {
+            let size = self.hello(key, None).encode().len();
+            if size > Hello::MAX_SIZE {
+                problems.push(Problem::HelloTooLarge(size));
+            }
+        }
+        let own = self.private_key.as_ref().map(NodeKey::id);
+        for node in self.static_nodes.iter().filter(|node| Some(node.id()) == own) {
+            problems.push(Problem::StaticNodeIsSelf(node.clone()));
+        }
+        if !problems.is_empty() {
+            return Err(ConfigError { problems });
+        }
+        let mut warnings = Vec::new();
+        if self.no_dial && self.listen_addr.is_none() {
+            warnings.push(Warning::Useless);
+        }
+        if self.no_dial && !self.static_nodes.is_empty() {
+            warnings.push(Warning::StaticNodesNotDialed);
+        }
+        Ok(warnings)
+    }
+
+    /// What we say of ourselves to every peer.
+    pub(crate) fn hello(&self, key: &NodeKey, listen_addr: Option<SocketAddr>) -> Hello {
+        let mut hello = Hello::new(
+            self.name.as_str(),
+            self.protocols.iter().map(Protocol::capability).collect(),
+            key.public_key(),
+        );
+        hello.listen_port = listen_addr.map_or(0, |address| address.port());
+        hello
+    }
+
+    pub(crate) fn core(&self, key: &NodeKey) -> CoreConfig {
+        let mut core = CoreConfig::new(key.id());
+        core.max_peers = self.max_peers;
+        core.max_inbound = self.max_inbound();
+        core.max_pending_peers = self.max_pending_peers;
+        core.has_protocols = !self.protocols.is_empty();
+        core.trusted = self.trusted_nodes.iter().map(Node::id).collect();
+        core.inbound = self.inbound.clone();
+        if self.net_restrict.is_some() {
+            core.inbound.net_restrict.clone_from(&self.net_restrict);
+        }
+        core
+    }
+
+    pub(crate) fn dial(&self, key: &NodeKey) -> devp2p_dial::Config {
+        let mut dial = devp2p_dial::Config::new(key.id());
+        dial.max_dialed = self.max_dialed();
+        dial.dynamic = dial.max_dialed > 0;
+        dial.net_restrict.clone_from(&self.net_restrict);
+        if self.no_dial {
+            dial.max_active_dials = 0;
+        } else {
+            dial.static_nodes.clone_from(&self.static_nodes);
+            dial.bootnodes.clone_from(&self.bootstrap_nodes);
+        }
+        dial
+    }
+}
+
+impl Default for Config {
+    /// geth's defaults, without a key.
+    fn default() -> Self {
+        Self {
+            private_key: None,
+            max_peers: MAX_PEERS,
+            max_pending_peers: MAX_PENDING_PEERS,
+            dial_ratio: DIAL_RATIO,
+            name: concat!("devp2p-rs/v", env!("CARGO_PKG_VERSION")).to_owned(),
+            static_nodes: Vec::new(),
+            trusted_nodes: Vec::new(),
+            bootstrap_nodes: Vec::new(),
+            net_restrict: None,
+            protocols: Vec::new(),
+            listen_addr: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, LISTEN_PORT))),
+            dialer: None,
+            no_dial: false,
+            enable_msg_events: false,
+            inbound: InboundLimits::default(),
+            setup_timeout: Duration::from_secs(5),
+            peer: devp2p_peer::Config::default(),
+            #[cfg(feature = "rlpx")]
+            rlpx: devp2p_rlpx::Config::default(),
+            seed: None,
+        }
+    }
+}
+
+/// An option that works but hardly means what was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The server neither dials nor listens.
+    Useless,
+    /// There are static nodes, and `no_dial` keeps them from being dialed.
+    StaticNodesNotDialed,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Useless => "P2P server will be useless, neither dialing nor listening",
+            Self::StaticNodesNotDialed => "no_dial is set: static nodes will not be dialed",
+        })
+    }
+}
+
+/// A value that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// `private_key` is not set.
+    PrivateKeyMissing,
+    /// `dial_ratio` is 0.
+    DialRatioZero,
+    /// `max_pending_peers` is 0 although the server listens.
+    MaxPendingPeersZero,
+    /// `setup_timeout` is 0.
+    SetupTimeoutZero,
+    /// `name` is longer than peers keep, or has control characters.
+    Name,
+    /// A capability that cannot be offered.
+    Protocols(CapabilityError),
+    /// The name and the capabilities make a Hello of so many bytes.
+    HelloTooLarge(usize),
+    /// The node's own key among the static nodes.
+    StaticNodeIsSelf(Node),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PrivateKeyMissing => f.write_str("private_key must be set"),
+            Self::DialRatioZero => f.write_str("dial_ratio must be at least 1"),
+            Self::MaxPendingPeersZero => {
+                f.write_str("max_pending_peers must be at least 1 for a server that listens")
+            }
+            Self::SetupTimeoutZero => f.write_str("setup_timeout must not be zero"),
+            Self::Name => {
+                write!(f, "name must be at most {} bytes of printable text", Hello::MAX_NAME)
+            }
+            Self::Protocols(error) => error.fmt(f),
+            Self::HelloTooLarge(size) => {
+                write!(f, "a Hello of {size} bytes is above the limit of {}", Hello::MAX_SIZE)
+            }
+            Self::StaticNodeIsSelf(node) => write!(f, "the static node {node} is this node itself"),
+        }
+    }
+}
+
+/// Options that cannot work: all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    /// What is wrong.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,174 @@
+//! The handle on a running server.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use devp2p_core::{Node, NodeId, PublicKey};
+use devp2p_peer::{Direction, Protocol};
+use tokio_util::sync::DropGuard;
+use tracing::{Instrument as _, trace_span};
+
+use crate::{
+    Counters, Events, Io, NodeInfo, PeerInfo,
+    local::local_node,
+    runtime::{SetupError, Shared, Slot, lock, set_up},
+};
+
+/// A running server. Cheap to clone; the server stops when the last clone is dropped.
+///
+/// All methods may be called after the stop: they return at once and do nothing.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    info: Arc<Static>,
+    _stop_on_drop: Arc<DropGuard>,
+}
+
+/// What does not change while a server runs.
+pub(crate) struct Static {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
+    pub(crate) listen_addr: Option<SocketAddr>,
+    pub(crate) protocols: Vec<Protocol>,
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>, info: Static) -> Self {
+        let guard = shared.quit.clone().drop_guard();
+        Self { shared, info: Arc::new(info), _stop_on_drop: Arc::new(guard) }
+    }
+
+    /// Connects to `node` and stays connected: it is dialed again whenever it is gone.
+    pub fn add_peer(&self, node: Node) {
+        self.shared.tell(|state, now| state.core.add_peer(now, node));
+    }
+
+    /// Forgets a static node and disconnects it (reason 0x00). Ends when it has left
+    /// [`peers`](Handle::peers).
+    ///
+    /// Cancel-safe: the node is forgotten and disconnected at the first poll.
+    pub async fn remove_peer(&self, id: NodeId) {
+        let gone = self.shared.peer_gone.notified();
+        tokio::pin!(gone);
+        gone.as_mut().enable();
+        if !self.shared.tell(|state, now| state.core.remove_peer(now, id)) {
+            return;
+        }
+        loop {
+            gone.as_mut().await;
+            gone.set(self.shared.peer_gone.notified());
+            gone.as_mut().enable();
+            if self.shared.read(|state| state.core.peer(id).is_none()) {
+                return;
+            }
+        }
+    }
+
+    /// Lets `node` connect above the limits. It is not dialed for that.
+    pub fn add_trusted_peer(&self, id: NodeId) {
+        self.shared.tell(|state, _| state.core.add_trusted_peer(id));
+    }
+
+    /// Holds `node` to the limits again. It stays connected.
+    pub fn remove_trusted_peer(&self, id: NodeId) {
+        self.shared.tell(|state, _| state.core.remove_trusted_peer(id));
+    }
+
+    /// The connected peers, in the order of their ids.
+    pub fn peers(&self) -> Vec<PeerInfo> {
+        self.shared.peer_infos()
+    }
+
+    /// One connected peer.
+    pub fn peer(&self, id: NodeId) -> Option<PeerInfo> {
+        self.shared.peer_info(id)
+    }
+
+    /// How many peers are connected.
+    pub fn peer_count(&self) -> usize {
+        self.shared.read(|state| state.core.peers().len())
+    }
+
+    /// This node, with the address that it really listens on.
+    pub fn node_info(&self) -> NodeInfo {
+        let enr = lock(&self.shared.record).record().clone();
+        let protocols = self.info.protocols.iter();
+        NodeInfo {
+            id: self.info.id,
+            name: self.info.name.clone(),
+            listen_addr: self.info.listen_addr,
+            enode: local_node(&enr, self.info.listen_addr),
+            enr,
+            protocols: protocols
+                .map(|protocol| (protocol.capability().name, protocol.node_info()))
+                .collect(),
+        }
+    }
+
+    /// What happened to connections since the start.
+    pub fn counters(&self) -> Counters {
+        self.shared.read(|state| state.core.counters().clone())
+    }
+
+    /// Connections that are being set up now, in both directions.
+    pub fn pending(&self) -> usize {
+        self.shared.read(|state| state.core.pending())
+    }
+
+    /// Events from now on.
+    pub fn events(&self) -> Events {
+        self.shared.subscribe().map_or_else(Events::ended, Events::new)
+    }
+
+    /// Sets up an open stream of any kind as a connection: one that we opened, where `expected`
+    /// says to whom, or one that a remote opened. The checks by address do not concern it; all
+    /// others do.
+    ///
+    /// Not cancel-safe: dropping it closes the stream, and a set-up that was under way counts as
+    /// failed.
+    ///
+    /// # Errors
+    /// Why the connection did not become a peer.
+    pub async fn setup_conn(
+        &self,
+        io: Io,
+        direction: Direction,
+        expected: Option<PublicKey>,
+    ) -> Result<NodeId, SetupError> {
+        if self.shared.quit.is_cancelled() {
+            return Err(SetupError::Stopped);
+        }
+        let id = expected.map(NodeId::from);
+        let setup = self
+            .shared
+            .tell(|state, _| state.core.begin_setup(direction, id))
+            .ok_or(SetupError::NoSlot)?;
+        let slot = Slot::new(Arc::clone(&self.shared), setup);
+        let span = trace_span!(
+            "conn", id = tracing::field::Empty, addr = ?io.remote_addr(), flags = %direction
+        );
+        set_up(Arc::clone(&self.shared), slot, io, direction, expected).instrument(span).await
+    }
+
+    /// Stops the server: the listener, discovery, then every peer with "client quitting". Ends
+    /// when all tasks have ended, 2 s at most, and the port is free. Cancel-safe: the stop goes
+    /// on.
+    pub async fn stop(&self) {
+        self.shared.quit.cancel();
+        // An error says that the run loop is gone, and everything with it.
+        let _ = self.shared.stopped.subscribe().wait_for(|&stopped| stopped).await;
+    }
+
+    /// Ends when the server has stopped, for whatever reason. Cancel-safe.
+    pub async fn stopped(&self) {
+        let _ = self.shared.stopped.subscribe().wait_for(|&stopped| stopped).await;
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle")
+            .field("id", &self.info.id)
+            .field("listen_addr", &self.info.listen_addr)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,54 @@
+//! What the server says of itself to others: its record and its enode URL.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use devp2p_core::{Family, Host, LocalRecord, Node, NodeKey, Record, RecordError};
+use devp2p_peer::Protocol;
+use tracing::warn;
+
+/// The record of a server that listens on this address.
+pub(crate) fn local_record(
+    key: &NodeKey,
+    listen_addr: Option<SocketAddr>,
+    protocols: &[Protocol],
+    unix_millis: u64,
+) -> Result<LocalRecord, RecordError> {
+    let mut local = LocalRecord::new(key.clone(), None, unix_millis)?;
+    if let Some(address) = listen_addr {
+        let ip = reachable(address.ip());
+        local.set_fallback_ip(ip);
+        local.set_tcp_port(Family::of(ip), Some(address.port()));
+    }
+    for protocol in protocols {
+        for (name, value) in protocol.record_entries() {
+            if let Err(error) = local.set_entry(&name, value) {
+                // The record is worth more than one entry of a subprotocol.
+                warn!(protocol = %protocol.capability(), err = %error, "Record entry left out");
+            }
+        }
+    }
+    Ok(local)
+}
+
+/// The node of the record, with the ports that it really has.
+pub(crate) fn local_node(record: &Record, listen_addr: Option<SocketAddr>) -> Node {
+    let node = Node::from_record(record.clone());
+    let host = node
+        .host()
+        .cloned()
+        .or_else(|| listen_addr.map(|address| Host::Ip(reachable(address.ip()))));
+    let port = |known: Option<u16>| {
+        known.or_else(|| listen_addr.map(|address| address.port())).unwrap_or(0)
+    };
+    let tcp = port(node.tcp_port());
+    Node::new(node.public_key(), host, tcp, node.udp_port().unwrap_or(0))
+}
+
+/// geth's fallback: who listens everywhere can at least be reached from this machine.
+const fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        _ => ip,
+    }
+}

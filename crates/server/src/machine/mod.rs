@@ -1,0 +1,543 @@
+//! The server without the network: who may connect, who is connected, and whom to dial.
+//!
+//! Nothing here opens a socket, reads a clock or draws entropy. Tell [`Core`] what happened, drain
+//! [`Core::poll_output`] to `None`, then wait for [`Core::poll_timeout`].
+
+mod checks;
+mod peers;
+mod setups;
+mod throttle;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+    time::Instant,
+};
+
+use devp2p_core::{Node, NodeId, PublicKey, Rng};
+use devp2p_dial::{DialKind, Input, Outcome, Refusal};
+use devp2p_peer::{Capability, Direction, DisconnectReason, End, Hello, Side};
+use tracing::{debug, info, trace};
+
+use self::{
+    checks::{Applicant, Occupancy, check},
+    setups::{Setup, Setups},
+    throttle::InboundThrottle,
+};
+pub use self::{
+    peers::{Counters, PeerEntry},
+    setups::{SetupFailure, SetupId},
+    throttle::{InboundLimits, Unwelcome},
+};
+use crate::{DialScheduler, PeerDrop};
+
+/// What [`Core`] is told at its construction.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CoreConfig {
+    /// Our own id.
+    pub local: NodeId,
+    /// Peers that use public slots: all but the trusted.
+    pub max_peers: usize,
+    /// Inbound peers among them.
+    pub max_inbound: usize,
+    /// Inbound connections that are being set up at one time.
+    pub max_pending_peers: usize,
+    /// Whether subprotocols are offered, so that a peer without a shared one is useless.
+    pub has_protocols: bool,
+    /// Peers that no limit concerns.
+    pub trusted: BTreeSet<NodeId>,
+    /// The limits by address.
+    pub inbound: InboundLimits,
+}
+
+impl CoreConfig {
+    /// geth's defaults, with no peer trusted.
+    pub fn new(local: NodeId) -> Self {
+        Self {
+            local,
+            max_peers: crate::config::MAX_PEERS,
+            max_inbound: crate::config::MAX_PEERS
+                - crate::config::MAX_PEERS / crate::config::DIAL_RATIO,
+            max_pending_peers: crate::config::MAX_PENDING_PEERS,
+            has_protocols: true,
+            trusted: BTreeSet::new(),
+            inbound: InboundLimits::default(),
+        }
+    }
+}
+
+/// What the driver has to do.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Open a stream to the node and set the connection up.
+    Dial {
+        /// The set-up to report on.
+        setup: SetupId,
+        /// The node.
+        node: Node,
+        /// Why it is dialed.
+        kind: DialKind,
+    },
+    /// Look the node's address up, and answer with [`Core::handle_resolved`].
+    Resolve {
+        /// The node.
+        node: Node,
+    },
+    /// Disconnect a peer.
+    Disconnect {
+        /// The peer.
+        id: NodeId,
+        /// The reason to give it.
+        reason: DisconnectReason,
+    },
+    /// A peer was added; its subprotocols have not started.
+    Added {
+        /// The peer.
+        id: NodeId,
+    },
+    /// A peer is gone, from the peers too.
+    Dropped(PeerDrop),
+}
+
+/// The state machine of the server: admission, slots, throttles, peers, and the dial scheduler
+/// that it feeds.
+///
+/// A connection's way through it: [`take_slot`](Core::take_slot) and
+/// [`handle_accepted`](Core::handle_accepted), or an [`Output::Dial`]; then
+/// [`handle_secured`](Core::handle_secured), the first checkpoint, and
+/// [`handle_hello`](Core::handle_hello), the second, which makes it a peer until
+/// [`handle_peer_ended`](Core::handle_peer_ended). On any other way out
+/// [`handle_setup_ended`](Core::handle_setup_ended) gives the slot back.
+pub struct Core {
+    config: CoreConfig,
+    scheduler: Box<dyn DialScheduler>,
+    throttle: InboundThrottle,
+    setups: Setups,
+    /// Bounded by `max_peers` and the number of trusted ids.
+    peers: BTreeMap<NodeId, PeerEntry>,
+    /// Drained by the driver after every call.
+    outputs: VecDeque<Output>,
+    counters: Counters,
+    stopped: bool,
+}
+
+impl Core {
+    /// A machine without peers. `seed` feeds the keys of its hash tables.
+    pub fn new(config: CoreConfig, scheduler: Box<dyn DialScheduler>, seed: [u8; 32]) -> Self {
+        Self {
+            throttle: InboundThrottle::new(config.inbound.clone(), &mut Rng::from_seed(seed)),
+            setups: Setups::new(config.max_pending_peers),
+            config,
+            scheduler,
+            peers: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            stopped: false,
+        }
+    }
+
+    // Listening and handed-in streams.
+
+    /// Whether [`take_slot`](Core::take_slot) would give one.
+    pub const fn has_free_slot(&self) -> bool {
+        !self.stopped && self.setups.has_free_slot()
+    }
+
+    /// Takes a slot for the next inbound connection, before it is accepted.
+    pub fn take_slot(&mut self) -> Option<SetupId> {
+        self.begin_setup(Direction::Inbound, None)
+    }
+
+    /// Begins the set-up of an open stream. `None` when all slots for inbound ones are taken, or
+    /// after the stop.
+    pub fn begin_setup(
+        &mut self,
+        direction: Direction,
+        expected: Option<NodeId>,
+    ) -> Option<SetupId> {
+        if self.stopped {
+            return None;
+        }
+        let setup =
+            Setup { direction, dial: None, expected, remote: None, refused: None, unwanted: false };
+        self.setups.insert(setup)
+    }
+
+    /// An inbound stream was accepted into a slot.
+    ///
+    /// # Errors
+    /// Why it is closed at once. The slot is still held; see
+    /// [`handle_setup_ended`](Core::handle_setup_ended).
+    pub fn handle_accepted(
+        &mut self,
+        now: Instant,
+        remote: Option<SocketAddr>,
+    ) -> Result<(), Unwelcome> {
+        let verdict = match remote {
+            _ if self.stopped => Err(Unwelcome::Stopped),
+            Some(address) => self.throttle.check(now, address.ip()),
+            None => Ok(()),
+        };
+        match verdict {
+            Ok(()) => self.counters.accepted = self.counters.accepted.saturating_add(1),
+            Err(why) => self.counters.count_unwelcome(why),
+        }
+        verdict
+    }
+
+    /// Accepting failed; the listener backs off.
+    pub fn handle_accept_error(&mut self) {
+        self.counters.accept_errors = self.counters.accept_errors.saturating_add(1);
+    }
+
+    // The set-up.
+
+    /// The first checkpoint: the remote has proved its key.
+    ///
+    /// # Errors
+    /// The reason to refuse it with.
+    pub fn handle_secured(
+        &mut self,
+        now: Instant,
+        id: SetupId,
+        remote: PublicKey,
+    ) -> Result<(), DisconnectReason> {
+        let Some(setup) = self.setups.get_mut(id) else {
+            return Err(DisconnectReason::Quitting);
+        };
+        setup.remote = Some(remote);
+        let (direction, expected) = (setup.direction, setup.expected);
+        let node = NodeId::from(remote);
+        let verdict = if expected.is_some_and(|expected| expected != node) {
+            trace!(want = ?expected, "Dialed identity mismatch");
+            Err(DisconnectReason::UnexpectedIdentity)
+        } else {
+            self.check(id, remote)
+        };
+        match verdict {
+            Ok(()) if direction == Direction::Inbound => {
+                self.tell_scheduler(now, Input::PendingInbound { id: node });
+            }
+            Ok(()) => {}
+            Err(reason) => {
+                trace!(err = %reason, "Rejected peer before protocol handshake");
+                self.refuse(now, id, reason);
+            }
+        }
+        verdict
+    }
+
+    /// The second checkpoint: the remote's Hello is known. Where it passes, the connection is a
+    /// peer from here on, and the set-up is over.
+    ///
+    /// # Errors
+    /// The reason to refuse it with.
+    pub fn handle_hello(
+        &mut self,
+        now: Instant,
+        id: SetupId,
+        hello: &Hello,
+        shared: &[Capability],
+        (local_addr, remote_addr): (Option<SocketAddr>, Option<SocketAddr>),
+    ) -> Result<NodeId, DisconnectReason> {
+        let remote =
+            self.setups.get(id).and_then(|setup| setup.remote).ok_or(DisconnectReason::Quitting)?;
+        let verdict = if self.config.has_protocols && shared.is_empty() {
+            Err(DisconnectReason::UselessPeer)
+        } else {
+            self.check(id, remote)
+        };
+        if let Err(reason) = verdict {
+            trace!(err = %reason, "Rejected peer");
+            self.refuse(now, id, reason);
+            return Err(reason);
+        }
+        let setup = self.setups.remove(id).ok_or(DisconnectReason::Quitting)?;
+        let node = NodeId::from(remote);
+        let entry = PeerEntry {
+            public_key: remote,
+            name: hello.name.clone(),
+            capabilities: hello.capabilities.clone(),
+            shared: shared.to_vec(),
+            direction: setup.direction,
+            dialed_as: setup.dial.map(|(_, kind)| kind),
+            trusted: self.config.trusted.contains(&node),
+            added_at: now,
+            local_addr,
+            remote_addr,
+        };
+        self.counters.added = self.counters.added.saturating_add(1);
+        debug!(id = %node, name = %entry.name, addr = ?remote_addr, peers = self.peers.len() + 1, "Adding p2p peer");
+        self.tell_scheduler(
+            now,
+            Input::PeerAdded {
+                id: node,
+                dialed: setup.direction == Direction::Outbound,
+                kind: entry.dialed_as,
+            },
+        );
+        self.peers.insert(node, entry);
+        self.outputs.push_back(Output::Added { id: node });
+        self.conclude(now, &setup, Outcome::Added);
+        Ok(node)
+    }
+
+    /// A set-up ended without a peer; its slot is free again. Does nothing for one that is over.
+    pub fn handle_setup_ended(&mut self, now: Instant, id: SetupId, failure: SetupFailure) {
+        let Some(setup) = self.setups.remove(id) else { return };
+        self.counters.count_failure(failure);
+        let outcome = setup.refused.unwrap_or(match failure {
+            SetupFailure::RefusedByRemote(DisconnectReason::AlreadyConnected) => Outcome::Collided,
+            SetupFailure::RefusedByRemote(_) => Outcome::Refused,
+            SetupFailure::Connect => Outcome::ConnectFailed,
+            _ => Outcome::HandshakeFailed,
+        });
+        self.conclude(now, &setup, outcome);
+    }
+
+    /// A peer's life is over.
+    pub fn handle_peer_ended(&mut self, now: Instant, id: NodeId, end: End) {
+        let Some(entry) = self.peers.remove(&id) else { return };
+        let duration = now.saturating_duration_since(entry.added_at);
+        debug!(
+            %id, ?duration, peers = self.peers.len(), req = end.side == Side::Remote,
+            err = %end.reason, "Removing p2p peer"
+        );
+        self.counters.dropped = self.counters.dropped.saturating_add(1);
+        self.tell_scheduler(now, Input::PeerRemoved { id });
+        self.outputs.push_back(Output::Dropped(PeerDrop {
+            id,
+            direction: entry.direction,
+            duration,
+            reason: end.reason,
+            side: end.side,
+            error: end.error,
+        }));
+    }
+
+    // Commands.
+
+    /// Adds a static node: it is dialed until it is connected, and again when it is gone.
+    pub fn add_peer(&mut self, now: Instant, node: Node) {
+        debug!(%node, "Adding static node");
+        self.tell_scheduler(now, Input::AddStatic(node));
+    }
+
+    /// Forgets a static node, and disconnects it. Whether it was connected.
+    pub fn remove_peer(&mut self, now: Instant, id: NodeId) -> bool {
+        debug!(%id, "Removing static node");
+        self.tell_scheduler(now, Input::RemoveStatic(id));
+        for setup in self.setups.values_mut() {
+            setup.unwanted |= setup.expected == Some(id);
+        }
+        let connected = self.peers.contains_key(&id);
+        if connected {
+            self.outputs.push_back(Output::Disconnect { id, reason: DisconnectReason::Requested });
+        }
+        connected
+    }
+
+    /// Trusts a node: no limit concerns it from here on.
+    pub fn add_trusted_peer(&mut self, id: NodeId) {
+        self.config.trusted.insert(id);
+        if let Some(entry) = self.peers.get_mut(&id) {
+            entry.trusted = true;
+        }
+    }
+
+    /// Trusts a node no longer. It stays connected.
+    pub fn remove_trusted_peer(&mut self, id: NodeId) {
+        self.config.trusted.remove(&id);
+        if let Some(entry) = self.peers.get_mut(&id) {
+            entry.trusted = false;
+        }
+    }
+
+    /// A candidate from discovery.
+    ///
+    /// # Errors
+    /// Why it is not dialed now.
+    pub fn handle_candidate(&mut self, now: Instant, node: Node) -> Result<(), Refusal> {
+        let verdict = self.scheduler.handle_candidate(now, node);
+        self.drain_scheduler();
+        verdict
+    }
+
+    /// The answer to an [`Output::Resolve`].
+    pub fn handle_resolved(&mut self, now: Instant, id: NodeId, result: Option<Node>) {
+        self.tell_scheduler(now, Input::Resolved { id, result });
+    }
+
+    /// Stops: nothing is dialed or admitted any more, and every peer is told "client quitting".
+    pub fn stop(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.stopped, true) {
+            return;
+        }
+        trace!("P2P networking is spinning down");
+        self.tell_scheduler(now, Input::Stop);
+        // What was still to be dialed or resolved is not any more.
+        self.outputs
+            .retain(|output| matches!(output, Output::Added { .. } | Output::Dropped { .. }));
+        let reason = DisconnectReason::Quitting;
+        self.outputs.extend(self.peers.keys().map(|&id| Output::Disconnect { id, reason }));
+    }
+
+    // Time and outputs.
+
+    /// The time of [`poll_timeout`](Core::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.scheduler.handle_timeout(now);
+        self.drain_scheduler();
+    }
+
+    /// When to call [`handle_timeout`](Core::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.stopped { None } else { self.scheduler.poll_timeout() }
+    }
+
+    /// What to do next; drained to `None` after every call that changes something.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    // State.
+
+    /// How many candidates the dial scheduler has room for now.
+    pub fn wanted_candidates(&self) -> usize {
+        if self.stopped { 0 } else { self.scheduler.wanted_candidates() }
+    }
+
+    /// The peers, in the order of their ids.
+    pub fn peers(&self) -> impl ExactSizeIterator<Item = (&NodeId, &PeerEntry)> {
+        self.peers.iter()
+    }
+
+    /// One peer.
+    pub fn peer(&self, id: NodeId) -> Option<&PeerEntry> {
+        self.peers.get(&id)
+    }
+
+    /// Whether the node is in the static list.
+    pub fn is_static(&self, id: NodeId) -> bool {
+        self.scheduler.is_static(id)
+    }
+
+    /// Connections that are being set up, in both directions.
+    pub fn pending(&self) -> usize {
+        self.setups.len()
+    }
+
+    /// What happened so far.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    // Helpers.
+
+    fn check(&self, id: SetupId, remote: PublicKey) -> Result<(), DisconnectReason> {
+        let Some(setup) = self.setups.get(id) else { return Err(DisconnectReason::Quitting) };
+        if self.stopped {
+            return Err(DisconnectReason::Quitting);
+        }
+        if setup.unwanted {
+            return Err(DisconnectReason::Requested);
+        }
+        let node = NodeId::from(remote);
+        // The trusted flag first: it decides what the other checks mean.
+        let trusted = self.config.trusted.contains(&node);
+        let public = self.peers.values().filter(|peer| !peer.trusted);
+        let public_inbound =
+            public.clone().filter(|peer| peer.direction == Direction::Inbound).count();
+        check(
+            Applicant { id: node, direction: setup.direction, trusted },
+            Occupancy {
+                local: self.config.local,
+                max_peers: self.config.max_peers,
+                max_inbound: self.config.max_inbound,
+                public: public.count(),
+                public_inbound,
+                already_connected: self.peers.contains_key(&node),
+            },
+        )?;
+        if self.setups.is_beaten(self.config.local, id, remote) {
+            return Err(DisconnectReason::AlreadyConnected);
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, now: Instant, id: SetupId, reason: DisconnectReason) {
+        self.counters.count_refusal(reason);
+        let Some(setup) = self.setups.get_mut(id) else { return };
+        setup.refused = Some(match reason {
+            DisconnectReason::AlreadyConnected => Outcome::Collided,
+            _ => Outcome::Refused,
+        });
+        if let (Some(_), Some(id)) = (setup.dial, setup.expected) {
+            self.tell_scheduler(now, Input::Refused { id });
+        }
+    }
+
+    /// Tells the scheduler that a set-up is over, last of all: it relies on having heard before
+    /// whether the peer was added.
+    fn conclude(&mut self, now: Instant, setup: &Setup, outcome: Outcome) {
+        if let (Direction::Inbound, Some(remote)) = (setup.direction, setup.remote) {
+            self.tell_scheduler(now, Input::PendingInboundDone { id: remote.into() });
+        }
+        if let Some((dial, _)) = setup.dial {
+            trace!(?outcome, "Dial task done");
+            self.tell_scheduler(now, Input::DialDone { dial, outcome });
+        }
+    }
+
+    fn tell_scheduler(&mut self, now: Instant, input: Input) {
+        self.scheduler.handle_input(now, input);
+        self.drain_scheduler();
+    }
+
+    fn drain_scheduler(&mut self) {
+        while let Some(output) = self.scheduler.poll_output() {
+            match output {
+                devp2p_dial::Output::Dial { dial, node, kind } => {
+                    let setup = Setup {
+                        direction: Direction::Outbound,
+                        dial: Some((dial, kind)),
+                        expected: Some(node.id()),
+                        remote: None,
+                        refused: None,
+                        unwanted: false,
+                    };
+                    // Outbound set-ups need no slot: the scheduler limits them.
+                    if let Some(setup) = self.setups.insert(setup) {
+                        trace!(%node, ?kind, "New dial task");
+                        self.outputs.push_back(Output::Dial { setup, node, kind });
+                    }
+                }
+                devp2p_dial::Output::Resolve { node } => {
+                    self.outputs.push_back(Output::Resolve { node });
+                }
+                devp2p_dial::Output::Refused { id, refusal } => {
+                    trace!(%id, err = %refusal, "Not dialing");
+                }
+                devp2p_dial::Output::Stats(stats) => info!(
+                    peercount = stats.peers,
+                    tried = stats.tried,
+                    r#static = stats.statics,
+                    "Looking for peers"
+                ),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core")
+            .field("peers", &self.peers.len())
+            .field("setups", &self.setups.len())
+            .field("stopped", &self.stopped)
+            .finish_non_exhaustive()
+    }
+}

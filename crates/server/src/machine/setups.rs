@@ -1,0 +1,125 @@
+//! Connections that are being set up, and the slots that they hold.
+
+use std::collections::BTreeMap;
+
+use devp2p_core::{NodeId, PublicKey};
+use devp2p_dial::{DialId, DialKind, Outcome};
+use devp2p_peer::{Direction, DisconnectReason};
+
+/// A connection that is being set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetupId(u64);
+
+impl std::fmt::Display for SetupId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// How the set-up of a connection ended, where it did not end in a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum SetupFailure {
+    /// No stream to the node could be opened.
+    Connect,
+    /// The secure handshake failed.
+    SecureHandshake,
+    /// The exchange of Hellos failed.
+    Hello,
+    /// A checkpoint refused the connection.
+    Refused,
+    /// The remote refused us with this Disconnect.
+    RefusedByRemote(DisconnectReason),
+    /// The deadline of the whole set-up came.
+    Deadline,
+    /// The server stopped.
+    Stopped,
+}
+
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) direction: Direction,
+    pub(super) dial: Option<(DialId, DialKind)>,
+    pub(super) expected: Option<NodeId>,
+    pub(super) remote: Option<PublicKey>,
+    /// A checkpoint refused it; what the dial scheduler will hear of it.
+    pub(super) refused: Option<Outcome>,
+    /// The node was removed while we were dialing it.
+    pub(super) unwanted: bool,
+}
+
+/// All connections that are being set up. Their number is bounded: inbound ones by the slots,
+/// dials by the scheduler's limit, handed-in streams by the slots of their direction.
+#[derive(Debug)]
+pub(super) struct Setups {
+    setups: BTreeMap<SetupId, Setup>,
+    next: u64,
+    max_inbound: usize,
+    inbound: usize,
+}
+
+impl Setups {
+    pub(super) const fn new(max_inbound: usize) -> Self {
+        Self { setups: BTreeMap::new(), next: 0, max_inbound, inbound: 0 }
+    }
+
+    pub(super) fn insert(&mut self, setup: Setup) -> Option<SetupId> {
+        if setup.direction == Direction::Inbound {
+            if self.inbound >= self.max_inbound {
+                return None;
+            }
+            self.inbound = self.inbound.saturating_add(1);
+        }
+        let id = SetupId(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.setups.insert(id, setup);
+        Some(id)
+    }
+
+    pub(super) fn remove(&mut self, id: SetupId) -> Option<Setup> {
+        let setup = self.setups.remove(&id)?;
+        if setup.direction == Direction::Inbound {
+            self.inbound = self.inbound.saturating_sub(1);
+        }
+        Some(setup)
+    }
+
+    pub(super) fn get(&self, id: SetupId) -> Option<&Setup> {
+        self.setups.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: SetupId) -> Option<&mut Setup> {
+        self.setups.get_mut(&id)
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Setup> {
+        self.setups.values_mut()
+    }
+
+    pub(super) const fn has_free_slot(&self) -> bool {
+        self.inbound < self.max_inbound
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.setups.len()
+    }
+
+    /// Whether another connection with the same remote, past the secure handshake too, goes
+    /// before this one: the one that the smaller node id dialed, or the earlier of two that the
+    /// same side dialed. Both ends see the same pair and come to the same choice.
+    pub(super) fn is_beaten(&self, local: NodeId, id: SetupId, remote: PublicKey) -> bool {
+        let Some(setup) = self.setups.get(&id) else { return false };
+        let dialed_by_smaller =
+            |direction| (direction == Direction::Outbound) == (local < NodeId::from(remote));
+        self.setups.iter().any(|(&other_id, other)| {
+            other_id != id
+                && other.remote == Some(remote)
+                && other.refused.is_none()
+                && if other.direction == setup.direction {
+                    other_id < id
+                } else {
+                    dialed_by_smaller(other.direction)
+                }
+        })
+    }
+}

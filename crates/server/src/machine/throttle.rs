@@ -1,0 +1,115 @@
+//! Who may open a connection to us how often.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::{Duration, Instant},
+};
+
+use devp2p_core::{LanPolicy, NetRestrict, Rate, RateLimiter, Rng, prefix_group};
+
+/// Places for addresses in the table: with one connection an address in 30 s, as many as about
+/// 270 new addresses a second fill. 256 KiB.
+const ADDRESSES: usize = 8_192;
+
+/// Places for prefixes; a bucket drains within a second. 32 KiB.
+const PREFIXES: usize = 1_024;
+
+/// The limits on inbound connections by address, checked before a byte is read.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct InboundLimits {
+    /// One connection from an IPv4 address or an IPv6 /64 within this time (geth's
+    /// `inboundThrottleTime`, 30 s). Zero switches the limit off.
+    pub per_address: Duration,
+    /// Set-ups a second from one /24 or /48, and as many at once.
+    pub per_prefix: u32,
+    /// Addresses that these limits do not concern.
+    pub lan_policy: LanPolicy,
+    /// The only networks that may connect, where it is set.
+    pub net_restrict: Option<NetRestrict>,
+}
+
+impl Default for InboundLimits {
+    fn default() -> Self {
+        Self {
+            per_address: Duration::from_secs(30),
+            per_prefix: 8,
+            lan_policy: LanPolicy::default(),
+            net_restrict: None,
+        }
+    }
+}
+
+/// Why an inbound connection is closed before a byte of it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Unwelcome {
+    /// The address is outside of the networks that `net_restrict` names.
+    NetRestrict,
+    /// The address connected a short while ago.
+    TooManyAttempts,
+    /// Too many set-ups from the same /24 or /48.
+    TooManyFromPrefix,
+    /// The server is stopping.
+    Stopped,
+}
+
+impl std::fmt::Display for Unwelcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NetRestrict => "not in the netrestrict list",
+            Self::TooManyAttempts => "too many attempts",
+            Self::TooManyFromPrefix => "too many set-ups from this prefix",
+            Self::Stopped => "server stopped",
+        })
+    }
+}
+
+impl std::error::Error for Unwelcome {}
+
+#[derive(Debug)]
+pub(super) struct InboundThrottle {
+    limits: InboundLimits,
+    addresses: RateLimiter,
+    prefixes: RateLimiter,
+}
+
+impl InboundThrottle {
+    pub(super) fn new(limits: InboundLimits, rng: &mut Rng) -> Self {
+        let per_address = Rate { interval: limits.per_address, burst: 1 };
+        Self {
+            addresses: RateLimiter::new(per_address, ADDRESSES, rng),
+            prefixes: RateLimiter::new(Rate::per_second(limits.per_prefix), PREFIXES, rng),
+            limits,
+        }
+    }
+
+    pub(super) fn check(&mut self, now: Instant, ip: IpAddr) -> Result<(), Unwelcome> {
+        let ip = ip.to_canonical();
+        if self.limits.net_restrict.as_ref().is_some_and(|list| !list.contains(ip)) {
+            return Err(Unwelcome::NetRestrict);
+        }
+        if self.limits.lan_policy.exempts(ip) {
+            return Ok(());
+        }
+        if !self.prefixes.allow(now, &prefix_group(ip)) {
+            return Err(Unwelcome::TooManyFromPrefix);
+        }
+        if !self.addresses.allow(now, &subscriber(ip)) {
+            return Err(Unwelcome::TooManyAttempts);
+        }
+        Ok(())
+    }
+}
+
+/// What one subscriber can change at will is not part of the key: the lower half of an IPv6
+/// address.
+fn subscriber(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}

@@ -1,0 +1,85 @@
+use std::{io, sync::Arc, time::Duration};
+
+use devp2p_peer::Direction;
+use tokio::time::sleep;
+use tracing::{Instrument as _, debug, trace, trace_span};
+
+use super::{
+    setup::{Slot, set_up},
+    shared::Shared,
+};
+use crate::{Event, Listener, SetupFailure, Unwelcome};
+
+/// The first pause after accept failed; geth's.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest. Descriptors that ran out come back within about this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Accepts connections until the stop: first a slot, then the stream.
+pub(crate) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
+    let quit = shared.quit.clone();
+    // Dropping the listener frees its port.
+    let _ = quit.run_until_cancelled(accept_all(&shared, listener.as_mut())).await;
+}
+
+async fn accept_all(shared: &Arc<Shared>, listener: &mut dyn Listener) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let slot = free_slot(shared).await;
+        let io = loop {
+            match std::future::poll_fn(|cx| listener.poll_accept(cx)).await {
+                Ok(io) => break io,
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    debug!(err = %error, "Read error");
+                    shared.emit(Event::ListenerFailed { error: error.to_string() });
+                    return;
+                }
+                Err(error) => {
+                    // Descriptors may have run out: trying at once would only spin.
+                    debug!(err = %error, ?pause, "Temporary read error");
+                    shared.tell(|state, _| state.core.handle_accept_error());
+                    sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                }
+            }
+        };
+        pause = FIRST_PAUSE;
+        let remote = io.remote_addr();
+        match shared.tell(|state, now| state.core.handle_accepted(now, remote)) {
+            Ok(()) => {}
+            Err(why @ Unwelcome::NetRestrict) => {
+                debug!(addr = ?remote, err = %why, "Rejected conn (not whitelisted in NetRestrict)");
+                slot.fail(SetupFailure::Refused);
+                continue;
+            }
+            Err(why) => {
+                debug!(addr = ?remote, err = %why, "Rejected inbound connection");
+                slot.fail(SetupFailure::Refused);
+                continue;
+            }
+        }
+        trace!(addr = ?remote, "Accepted connection");
+        let span = trace_span!(
+            "conn", id = tracing::field::Empty, addr = ?remote, flags = "inbound"
+        );
+        let setup = set_up(Arc::clone(shared), slot, io, Direction::Inbound, None);
+        shared.spawn(
+            async move {
+                // What went wrong was logged and counted on the way.
+                let _ = setup.await;
+            }
+            .instrument(span),
+        );
+    }
+}
+
+async fn free_slot(shared: &Arc<Shared>) -> Slot {
+    loop {
+        let freed = shared.slot_freed.notified();
+        if let Some(setup) = shared.tell(|state, _| state.core.take_slot()) {
+            return Slot::new(Arc::clone(shared), setup);
+        }
+        freed.await;
+    }
+}

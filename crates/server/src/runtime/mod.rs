@@ -1,0 +1,19 @@
+//! The tokio driver of [`Core`](crate::Core): tasks that listen, dial, set up and run peers.
+//!
+//! All of them share one [`Shared`], whose lock is held for the length of one call into the
+//! machine and never across an await.
+
+mod clock;
+mod listen;
+mod run;
+mod setup;
+mod shared;
+
+pub use self::setup::SetupError;
+pub(crate) use self::{
+    clock::{now, unix_millis},
+    listen::listen,
+    run::run,
+    setup::{Slot, set_up},
+    shared::{PeerHook, Seams, Shared, event_channel, lock, message_event},
+};

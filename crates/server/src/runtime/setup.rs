@@ -1,0 +1,232 @@
+use std::{fmt, sync::Arc};
+
+use devp2p_core::{Node, NodeId, PublicKey};
+use devp2p_peer::{Direction, DisconnectReason, End, HelloError, Side};
+use futures::future::BoxFuture;
+use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument as _, Span, trace, trace_span};
+
+use super::{clock, shared::Shared};
+use crate::{Io, SetupFailure, SetupId, TransportError};
+
+/// Holds the slot of one set-up, and gives it back on every path, a panic or an abort too.
+pub(crate) struct Slot {
+    shared: Arc<Shared>,
+    id: SetupId,
+    failure: SetupFailure,
+}
+
+impl Slot {
+    pub(crate) const fn new(shared: Arc<Shared>, id: SetupId) -> Self {
+        Self { shared, id, failure: SetupFailure::Stopped }
+    }
+
+    /// Gives the slot back.
+    pub(crate) fn fail(mut self, failure: SetupFailure) {
+        self.failure = failure;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // Nothing happens where the set-up ended in a peer.
+        let (id, failure) = (self.id, self.failure);
+        self.shared.tell(|state, now| state.core.handle_setup_ended(now, id, failure));
+        self.shared.slot_freed.notify_one();
+    }
+}
+
+/// Why a stream did not become a peer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The secure handshake failed. The remote was told nothing.
+    Secure(TransportError),
+    /// The exchange of Hellos failed.
+    Hello(HelloError),
+    /// A checkpoint refused the connection, and the remote was told this reason.
+    Refused(DisconnectReason),
+    /// The deadline of the whole set-up came.
+    Deadline,
+    /// All slots for connections in set-up are taken.
+    NoSlot,
+    /// The server stopped.
+    Stopped,
+}
+
+impl SetupError {
+    const fn failure(&self) -> SetupFailure {
+        match self {
+            Self::Secure(_) => SetupFailure::SecureHandshake,
+            Self::Hello(HelloError::Disconnected(reason)) => SetupFailure::RefusedByRemote(*reason),
+            Self::Hello(_) => SetupFailure::Hello,
+            Self::Refused(_) | Self::NoSlot => SetupFailure::Refused,
+            Self::Deadline => SetupFailure::Deadline,
+            Self::Stopped => SetupFailure::Stopped,
+        }
+    }
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secure(error) => error.fmt(f),
+            Self::Hello(error) => error.fmt(f),
+            Self::Refused(reason) => write!(f, "refused: {reason}"),
+            Self::Deadline => f.write_str("the set-up took too long"),
+            Self::NoSlot => f.write_str("too many connections are being set up"),
+            Self::Stopped => f.write_str("server stopped"),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Secure(error) => Some(error),
+            Self::Hello(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Dials a node and sets the connection up.
+pub(super) async fn dial(shared: Arc<Shared>, setup: SetupId, node: Node) {
+    let slot = Slot::new(Arc::clone(&shared), setup);
+    let span = trace_span!("conn", id = %node.id(), addr = ?node.tcp_addr(), flags = "dialed");
+    let key = node.public_key();
+    let quit = shared.quit.clone();
+    async {
+        match quit.run_until_cancelled(shared.dialer.dial(&node)).await {
+            Some(Ok(io)) => {
+                // What went wrong was logged and counted on the way.
+                let _ = set_up(Arc::clone(&shared), slot, io, Direction::Outbound, Some(key)).await;
+            }
+            Some(Err(error)) => {
+                trace!(%node, err = %error, "Dial error");
+                slot.fail(SetupFailure::Connect);
+            }
+            None => slot.fail(SetupFailure::Stopped),
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+/// Runs both handshakes and both checkpoints on an open stream, and starts the peer. The whole
+/// way has one deadline, which begins here.
+pub(crate) async fn set_up(
+    shared: Arc<Shared>,
+    slot: Slot,
+    io: Io,
+    direction: Direction,
+    expected: Option<PublicKey>,
+) -> Result<NodeId, SetupError> {
+    let now = Instant::from_std(clock::now());
+    let deadline = now.checked_add(shared.setup_timeout).unwrap_or(now);
+    let quit = shared.quit.clone();
+    let steps = timeout_at(deadline, steps(&shared, &slot, io, direction, expected, deadline));
+    let result = match quit.run_until_cancelled(steps).await {
+        Some(Ok(result)) => result,
+        Some(Err(_)) => Err(SetupError::Deadline),
+        None => Err(SetupError::Stopped),
+    };
+    match result {
+        Ok((id, life)) => {
+            shared.spawn(run_peer(Arc::clone(&shared), id, life).instrument(Span::current()));
+            Ok(id)
+        }
+        Err(error) => {
+            slot.fail(error.failure());
+            Err(error)
+        }
+    }
+}
+
+type Life = BoxFuture<'static, End>;
+
+async fn steps(
+    shared: &Arc<Shared>,
+    slot: &Slot,
+    io: Io,
+    direction: Direction,
+    expected: Option<PublicKey>,
+    deadline: Instant,
+) -> Result<(NodeId, Life), SetupError> {
+    let addresses = (io.local_addr(), io.remote_addr());
+    let secure = match expected {
+        Some(remote) if direction == Direction::Outbound => shared.transport.connect(io, remote),
+        _ => shared.transport.accept(io),
+    };
+    let connection = match secure.await {
+        Ok(connection) => connection,
+        Err(error) => {
+            trace!(err = %error, "Failed RLPx handshake");
+            return Err(SetupError::Secure(error));
+        }
+    };
+    let remote = connection.remote();
+    Span::current().record("id", tracing::field::display(NodeId::from(remote)));
+
+    let id = slot.id;
+    if let Err(reason) = shared.tell(|state, now| state.core.handle_secured(now, id, remote)) {
+        let refuse = shared.multiplexer.refuse(connection, reason);
+        return Err(refused(refuse, reason, deadline).await);
+    }
+
+    let negotiated = match shared.multiplexer.hello(connection, direction).await {
+        Ok(negotiated) => negotiated,
+        Err(error) => {
+            if error.reason() == DisconnectReason::UnexpectedIdentity {
+                trace!(err = %error, "Wrong devp2p handshake identity");
+            } else {
+                trace!(err = %error, "Failed proto handshake");
+            }
+            return Err(SetupError::Hello(error));
+        }
+    };
+
+    // One call: whoever wants to disconnect the new peer finds its handle.
+    let shared_capabilities = negotiated.shared();
+    let admitted = shared.tell(|state, now| {
+        let hello = negotiated.hello();
+        match state.core.handle_hello(now, id, hello, &shared_capabilities, addresses) {
+            Ok(peer) => {
+                let (control, life) = negotiated.run();
+                state.controls.insert(peer, control);
+                Ok((peer, life))
+            }
+            Err(reason) => Err((negotiated, reason)),
+        }
+    });
+    match admitted {
+        Ok(admitted) => Ok(admitted),
+        Err((negotiated, reason)) => {
+            Err(refused(negotiated.refuse(reason), reason, deadline).await)
+        }
+    }
+}
+
+/// Tells the remote the reason, for as long as the deadline of the set-up allows.
+async fn refused(
+    refuse: BoxFuture<'static, ()>,
+    reason: DisconnectReason,
+    deadline: Instant,
+) -> SetupError {
+    // Whether the remote has heard it changes nothing here.
+    let _ = timeout_at(deadline, refuse).await;
+    SetupError::Refused(reason)
+}
+
+/// A peer's whole life: until its connection ends, or the server's patience after a stop.
+async fn run_peer(shared: Arc<Shared>, id: NodeId, life: Life) {
+    let end = shared.kill.run_until_cancelled(life).await.unwrap_or_else(|| End {
+        reason: DisconnectReason::Quitting,
+        side: Side::Local,
+        error: Some("did not end in time".to_owned()),
+    });
+    if shared.quit.is_cancelled() {
+        trace!(remaining_tasks = shared.tasks.len(), "<-delpeer (spindown)");
+    }
+    shared.tell(|state, now| state.core.handle_peer_ended(now, id, end));
+}

@@ -1,0 +1,261 @@
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use devp2p_core::{Host, LocalRecord, Node, NodeId};
+use devp2p_peer::{MessageDirection, MessageEvent};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, error};
+
+use super::{clock, setup};
+use crate::{
+    Core, Dialer, Discovery, Event, Multiplexer, Output, PeerAdd, PeerControl, PeerInfo,
+    PeerMessage, Transport, event::EVENT_BUFFER,
+};
+
+/// What is called with every new peer, before anybody else hears of it.
+pub(crate) type PeerHook = Box<dyn Fn(&PeerInfo) + Send + Sync>;
+
+/// The parts that can be swapped.
+pub(crate) struct Seams {
+    pub(crate) dialer: Arc<dyn Dialer>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) multiplexer: Arc<dyn Multiplexer>,
+    pub(crate) discovery: Box<dyn Discovery>,
+    pub(crate) on_peer: Option<PeerHook>,
+}
+
+/// What all tasks of one server share.
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    pub(super) dialer: Arc<dyn Dialer>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) multiplexer: Arc<dyn Multiplexer>,
+    pub(super) discovery: Mutex<Box<dyn Discovery>>,
+    on_peer: Option<PeerHook>,
+    events: Mutex<Option<broadcast::Sender<Event>>>,
+    pub(crate) record: Mutex<LocalRecord>,
+    pub(super) setup_timeout: Duration,
+    /// Every task but the one that ends the others.
+    pub(crate) tasks: TaskTracker,
+    /// Stop: nothing new is begun, and every set-up is dropped.
+    pub(crate) quit: CancellationToken,
+    /// What has not ended in time after the stop is dropped.
+    pub(super) kill: CancellationToken,
+    /// Whether all tasks have ended.
+    pub(crate) stopped: watch::Sender<bool>,
+    /// The machine's state changed: the run loop looks at its timer again.
+    pub(super) changed: Notify,
+    /// A slot for an inbound connection may be free.
+    pub(super) slot_freed: Notify,
+    /// A peer is gone.
+    pub(crate) peer_gone: Notify,
+}
+
+/// What the lock guards.
+pub(crate) struct State {
+    pub(crate) core: Core,
+    /// A handle for each of the machine's peers.
+    pub(crate) controls: BTreeMap<NodeId, Arc<dyn PeerControl>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        core: Core,
+        record: LocalRecord,
+        seams: Seams,
+        events: broadcast::Sender<Event>,
+        setup_timeout: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State { core, controls: BTreeMap::new() }),
+            dialer: seams.dialer,
+            transport: seams.transport,
+            multiplexer: seams.multiplexer,
+            discovery: Mutex::new(seams.discovery),
+            on_peer: seams.on_peer,
+            events: Mutex::new(Some(events)),
+            record: Mutex::new(record),
+            setup_timeout,
+            tasks: TaskTracker::new(),
+            quit: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            stopped: watch::Sender::new(false),
+            changed: Notify::new(),
+            slot_freed: Notify::new(),
+            peer_gone: Notify::new(),
+        })
+    }
+
+    /// Reads the state.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        read(&lock(&self.state))
+    }
+
+    /// Tells the machine something, and does what it wants done in answer.
+    pub(crate) fn tell<T>(self: &Arc<Self>, tell: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let now = clock::now();
+        let mut outputs = Vec::new();
+        let result = {
+            let mut state = lock(&self.state);
+            let result = tell(&mut state, now);
+            while let Some(output) = state.core.poll_output() {
+                if let Output::Dropped(drop) = &output {
+                    state.controls.remove(&drop.id);
+                }
+                outputs.push(output);
+            }
+            result
+        };
+        // Outside of the lock: hooks and wakers may call back.
+        for output in outputs {
+            self.execute(output);
+        }
+        self.changed.notify_one();
+        result
+    }
+
+    fn execute(self: &Arc<Self>, output: Output) {
+        match output {
+            Output::Dial { setup, node, .. } => {
+                self.spawn(setup::dial(Arc::clone(self), setup, node));
+            }
+            Output::Resolve { node } => self.spawn(resolve(Arc::clone(self), node)),
+            Output::Disconnect { id, reason } => {
+                let control = self.read(|state| state.controls.get(&id).cloned());
+                if let Some(control) = control {
+                    control.disconnect(reason);
+                }
+            }
+            Output::Added { id } => {
+                let Some(info) = self.peer_info(id) else { return };
+                if let Some(on_peer) = &self.on_peer {
+                    // A hook that panics must not leave a peer behind that nobody runs.
+                    if catch_unwind(AssertUnwindSafe(|| on_peer(&info))).is_err() {
+                        error!(%id, "The on_peer hook panicked");
+                    }
+                }
+                self.emit(Event::Add(PeerAdd {
+                    id,
+                    name: info.name,
+                    shared: info.shared,
+                    direction: info.direction,
+                    local_addr: info.local_addr,
+                    remote_addr: info.remote_addr,
+                }));
+            }
+            Output::Dropped(drop) => {
+                self.emit(Event::Drop(drop));
+                self.peer_gone.notify_waiters();
+            }
+        }
+    }
+
+    /// Runs a task that the stop waits for.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        if let Some(events) = lock(&self.events).as_ref() {
+            // An error says that nobody listens.
+            let _ = events.send(event);
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> Option<broadcast::Receiver<Event>> {
+        lock(&self.events).as_ref().map(broadcast::Sender::subscribe)
+    }
+
+    /// The last event was sent.
+    pub(super) fn close_events(&self) {
+        *lock(&self.events) = None;
+    }
+
+    pub(crate) fn peer_infos(&self) -> Vec<PeerInfo> {
+        let now = clock::now();
+        self.read(|state| {
+            state
+                .core
+                .peers()
+                .map(|(&id, _)| id)
+                .filter_map(|id| state.peer_info(now, id))
+                .collect()
+        })
+    }
+
+    pub(crate) fn peer_info(&self, id: NodeId) -> Option<PeerInfo> {
+        let now = clock::now();
+        self.read(|state| state.peer_info(now, id))
+    }
+}
+
+impl State {
+    fn peer_info(&self, now: Instant, id: NodeId) -> Option<PeerInfo> {
+        let entry = self.core.peer(id)?;
+        let control = self.controls.get(&id);
+        Some(PeerInfo {
+            id,
+            public_key: entry.public_key,
+            name: entry.name.clone(),
+            capabilities: entry.capabilities.clone(),
+            shared: entry.shared.clone(),
+            local_addr: entry.local_addr,
+            remote_addr: entry.remote_addr,
+            direction: entry.direction,
+            is_static: self.core.is_static(id),
+            is_trusted: entry.trusted,
+            age: now.saturating_duration_since(entry.added_at),
+            rtt: control.and_then(|control| control.rtt()),
+            traffic: control.map(|control| control.traffic()).unwrap_or_default(),
+        })
+    }
+}
+
+/// A lock that a panicking hook of a user has poisoned guards data that is whole all the same:
+/// no hook runs while it is held.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks a node's address up: a host name with the dialer, an id with discovery.
+async fn resolve(shared: Arc<Shared>, node: Node) {
+    let id = node.id();
+    let lookup = async {
+        match node.host() {
+            Some(Host::Dns(name)) => match shared.dialer.resolve(name).await {
+                // geth's choice: the first address.
+                Ok(found) => found.first().map(|&ip| node.with_ip(ip)),
+                Err(error) => {
+                    debug!(%node, err = %error, "DNS lookup of dial target failed");
+                    None
+                }
+            },
+            _ => {
+                let lookup = lock(&shared.discovery).resolve(id);
+                lookup.await
+            }
+        }
+    };
+    let Some(result) = shared.quit.run_until_cancelled(lookup).await else { return };
+    shared.tell(|state, now| state.core.handle_resolved(now, id, result));
+}
+
+/// A channel for events.
+pub(crate) fn event_channel() -> broadcast::Sender<Event> {
+    broadcast::Sender::new(EVENT_BUFFER)
+}
+
+/// The event for a message of a subprotocol.
+pub(crate) fn message_event(id: NodeId, event: &MessageEvent<'_>) -> Event {
+    let message =
+        PeerMessage { id, capability: event.capability.clone(), code: event.id, size: event.size };
+    match event.direction {
+        MessageDirection::Sent => Event::MsgSend(message),
+        MessageDirection::Received => Event::MsgRecv(message),
+    }
+}

@@ -1,0 +1,72 @@
+//! The seam that decides whom to dial next.
+
+use std::time::Instant;
+
+use devp2p_core::{Node, NodeId};
+use devp2p_dial::{Input, Output, Refusal, Scheduler};
+
+/// Decides whom to dial next. Synchronous; time is an argument.
+///
+/// # Contract
+/// - After any `handle_*`, the caller drains [`poll_output`](DialScheduler::poll_output) to `None`
+///   and then waits for [`poll_timeout`](DialScheduler::poll_timeout).
+/// - A node is not dialed twice at once: between its `Output::Dial` and the `Input::DialDone` of
+///   that dial there is no second one.
+/// - Before `Input::DialDone` the caller tells what became of it, `PeerAdded` or `Refused`, where
+///   the dial got that far.
+/// - After `Input::Stop` there is no output.
+pub trait DialScheduler: Send + 'static {
+    /// Something happened.
+    fn handle_input(&mut self, now: Instant, input: Input);
+
+    /// A candidate from discovery.
+    ///
+    /// # Errors
+    /// Why it is not dialed now.
+    fn handle_candidate(&mut self, now: Instant, node: Node) -> Result<(), Refusal>;
+
+    /// How many more candidates are wanted now.
+    fn wanted_candidates(&self) -> usize;
+
+    /// The time of [`poll_timeout`](DialScheduler::poll_timeout) has come.
+    fn handle_timeout(&mut self, now: Instant);
+
+    /// What to do next.
+    fn poll_output(&mut self) -> Option<Output>;
+
+    /// When to call [`handle_timeout`](DialScheduler::handle_timeout).
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// Whether the node is in the static list.
+    fn is_static(&self, id: NodeId) -> bool;
+}
+
+impl DialScheduler for Scheduler {
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        Self::handle_input(self, now, input);
+    }
+
+    fn handle_candidate(&mut self, now: Instant, node: Node) -> Result<(), Refusal> {
+        Self::handle_candidate(self, now, node)
+    }
+
+    fn wanted_candidates(&self) -> usize {
+        Self::wanted_candidates(self)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        Self::poll_output(self)
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Self::poll_timeout(self)
+    }
+
+    fn is_static(&self, id: NodeId) -> bool {
+        Self::is_static(self, id)
+    }
+}

@@ -1,0 +1,314 @@
+//! Putting a server together, and starting it.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc};
+
+use devp2p_core::{Node, NodeKey, RecordError, Rng};
+use devp2p_dial::Scheduler;
+use devp2p_peer::{Protocol, Subprotocol};
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::{
+    BaseProtocol, Config, ConfigError, Core, DialScheduler, Dialer, Discovery, Handle, Listener,
+    Multiplexer, NodeList, PeerInfo, TcpDialer, Transport,
+    base_protocol::MessageHook,
+    local::local_record,
+    runtime::{self, PeerHook, Seams, Shared},
+};
+
+/// A server that has not been started: options, and the parts that take the place of the
+/// default ones.
+#[must_use = "a server does nothing until it is started"]
+pub struct Builder {
+    config: Config,
+    listener: Option<Box<dyn Listener>>,
+    transport: Option<Arc<dyn Transport>>,
+    multiplexer: Option<Arc<dyn Multiplexer>>,
+    scheduler: Option<Box<dyn DialScheduler>>,
+    discovery: Option<Box<dyn Discovery>>,
+    on_peer: Option<PeerHook>,
+}
+
+impl Builder {
+    fn new(config: Config) -> Self {
+        Self {
+            config,
+            listener: None,
+            transport: None,
+            multiplexer: None,
+            scheduler: None,
+            discovery: None,
+            on_peer: None,
+        }
+    }
+
+    /// Changes any option.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Adds a subprotocol.
+    pub fn protocol(self, subprotocol: impl Subprotocol) -> Self {
+        self.configure(|config| config.protocols.push(Protocol::new(subprotocol)))
+    }
+
+    /// Adds a static node.
+    pub fn static_node(self, node: Node) -> Self {
+        self.configure(|config| config.static_nodes.push(node))
+    }
+
+    /// Adds a trusted node.
+    pub fn trusted_node(self, node: Node) -> Self {
+        self.configure(|config| config.trusted_nodes.push(node))
+    }
+
+    /// Sets how many peers may be connected.
+    pub fn max_peers(self, max_peers: usize) -> Self {
+        self.configure(|config| config.max_peers = max_peers)
+    }
+
+    /// Sets the address to listen on; port 0 takes a free one, `None` does not listen.
+    pub fn listen_addr(self, address: impl Into<Option<SocketAddr>>) -> Self {
+        self.configure(|config| config.listen_addr = address.into())
+    }
+
+    /// Sets the client's name.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        self.configure(|config| config.name = name.into())
+    }
+
+    /// Opens connections with `dialer` in place of TCP.
+    pub fn dialer(self, dialer: impl Dialer) -> Self {
+        self.configure(|config| config.dialer = Some(Arc::new(dialer)))
+    }
+
+    /// Accepts connections from `listener`; `listen_addr` is not used then.
+    pub fn listener(mut self, listener: impl Listener) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// Secures connections with `transport` in place of RLPx.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Runs subprotocols with `multiplexer` in place of the base protocol of devp2p.
+    pub fn multiplexer(mut self, multiplexer: impl Multiplexer) -> Self {
+        self.multiplexer = Some(Arc::new(multiplexer));
+        self
+    }
+
+    /// Decides whom to dial with `scheduler`. Static nodes, limits and `no_dial` are its own
+    /// affair then.
+    pub fn scheduler(mut self, scheduler: impl DialScheduler) -> Self {
+        self.scheduler = Some(Box::new(scheduler));
+        self
+    }
+
+    /// Takes candidates from `discovery`; by default there are none.
+    pub fn discovery(mut self, discovery: impl Discovery) -> Self {
+        self.discovery = Some(Box::new(discovery));
+        self
+    }
+
+    /// Calls `hook` with every new peer, before its `add` event and its subprotocols. The hook
+    /// must return at once; the server's other methods may be called in it.
+    pub fn on_peer(mut self, hook: impl Fn(&PeerInfo) + Send + Sync + 'static) -> Self {
+        self.on_peer = Some(Box::new(hook));
+        self
+    }
+
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] finds.
+    pub fn build(self) -> Result<Server, ConfigError> {
+        for warning in self.config.validate()? {
+            warn!("{warning}");
+        }
+        Ok(Server { builder: self })
+    }
+
+    /// [`build`](Builder::build) and [`start`](Server::start).
+    ///
+    /// # Errors
+    /// Those of both.
+    pub async fn start(self) -> Result<Handle, StartError> {
+        self.build().map_err(StartError::Config)?.start().await
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("name", &self.config.name).finish_non_exhaustive()
+    }
+}
+
+/// A server with valid options, not started. Starting takes it: a server that was stopped cannot
+/// be started again.
+#[must_use = "a server does nothing until it is started"]
+#[derive(Debug)]
+pub struct Server {
+    builder: Builder,
+}
+
+impl Server {
+    /// A server for the node with this key, with geth's defaults and no subprotocols.
+    pub fn builder(key: NodeKey) -> Builder {
+        Builder::new(Config::new(key))
+    }
+
+    /// A server with these options and the default parts.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] finds.
+    pub fn from_config(config: Config) -> Result<Self, ConfigError> {
+        Builder::new(config).build()
+    }
+
+    /// Starts to listen and to dial. Must be called in a tokio runtime.
+    ///
+    /// Not cancel-safe in the sense that a start that is dropped has no effect, but it leaves
+    /// nothing behind either: what it opened is closed again, as after an error.
+    ///
+    /// # Errors
+    /// When the address is taken, or the operating system gives no entropy.
+    pub async fn start(self) -> Result<Handle, StartError> {
+        let Builder { config, listener, transport, multiplexer, scheduler, discovery, on_peer } =
+            self.builder;
+        info!("Starting P2P networking");
+        let key = config.private_key.clone().ok_or(StartError::Missing("private_key"))?;
+        let mut rng = match config.seed {
+            Some(seed) => Rng::from_seed(seed),
+            None => Rng::from_os().map_err(StartError::Entropy)?,
+        };
+
+        let listener = match (listener, config.listen_addr) {
+            (Some(listener), _) => Some(listener),
+            (None, Some(address)) => {
+                let listener = TcpListener::bind(address)
+                    .await
+                    .map_err(|error| StartError::Listen { address, error })?;
+                Some(Box::new(listener) as Box<dyn Listener>)
+            }
+            (None, None) => None,
+        };
+        let listen_addr = match &listener {
+            Some(listener) => Some(listener.local_addr().map_err(StartError::Io)?),
+            None => None,
+        };
+
+        let unix_millis = runtime::unix_millis();
+        let record = local_record(&key, listen_addr, &config.protocols, unix_millis)
+            .map_err(StartError::Record)?;
+        let events = runtime::event_channel();
+        let transport = match transport {
+            Some(transport) => transport,
+            None => default_transport(&key, &config)?,
+        };
+        let multiplexer = multiplexer.unwrap_or_else(|| {
+            let on_message: Option<MessageHook> = config.enable_msg_events.then(|| {
+                let events = events.downgrade();
+                let hook: MessageHook = Arc::new(move |id, message| {
+                    if let Some(events) = events.upgrade() {
+                        // An error says that nobody listens.
+                        let _ = events.send(runtime::message_event(id, message));
+                    }
+                });
+                hook
+            });
+            let hello = config.hello(&key, listen_addr);
+            let mut peer = config.peer.clone();
+            peer.seed = peer.seed.or(config.seed);
+            Arc::new(BaseProtocol::new(hello, config.protocols.clone(), peer, on_message))
+        });
+        let seams = Seams {
+            dialer: config.dialer.clone().unwrap_or_else(|| Arc::new(TcpDialer::default())),
+            transport,
+            multiplexer,
+            discovery: discovery.unwrap_or_else(|| Box::new(NodeList::new([]))),
+            on_peer,
+        };
+
+        // Nothing fails from here on.
+        let now = runtime::now();
+        let scheduler = scheduler
+            .unwrap_or_else(|| Box::new(Scheduler::new(config.dial(&key), rng.seed(), now)));
+        let core = Core::new(config.core(&key), scheduler, rng.seed());
+        let shared = Shared::new(core, record, seams, events, config.setup_timeout);
+        let info = crate::handle::Static {
+            id: key.id(),
+            name: config.name.clone(),
+            listen_addr,
+            protocols: config.protocols.clone(),
+        };
+        let handle = Handle::new(Arc::clone(&shared), info);
+        if let Some(listener) = listener {
+            info!(self = %handle.node_info().enode, "RLPx listener up");
+            shared.tasks.spawn(runtime::listen(Arc::clone(&shared), listener));
+        }
+        tokio::spawn(runtime::run(shared));
+        Ok(handle)
+    }
+}
+
+#[cfg(feature = "rlpx")]
+#[expect(clippy::unnecessary_wraps, reason = "fails without the feature")]
+fn default_transport(key: &NodeKey, config: &Config) -> Result<Arc<dyn Transport>, StartError> {
+    Ok(Arc::new(crate::RlpxTransport::new(key.clone(), config.rlpx.clone())))
+}
+
+#[cfg(not(feature = "rlpx"))]
+fn default_transport(_: &NodeKey, _: &Config) -> Result<Arc<dyn Transport>, StartError> {
+    Err(StartError::Missing("a transport, without the feature `rlpx`"))
+}
+
+/// Why a server did not start. What the start had done is undone.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The options cannot work.
+    Config(ConfigError),
+    /// The operating system gave no entropy.
+    Entropy(getrandom::Error),
+    /// The listener cannot tell its address.
+    Io(io::Error),
+    /// The address cannot be listened on.
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// A part that has no default here.
+    Missing(&'static str),
+    /// The node's record cannot be made.
+    Record(RecordError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Entropy(error) => write!(f, "the operating system gave no entropy: {error}"),
+            Self::Io(error) => write!(f, "the listener has no address: {error}"),
+            Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::Missing(what) => write!(f, "{what} must be set"),
+            Self::Record(error) => write!(f, "the node's record cannot be made: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::Io(error) | Self::Listen { error, .. } => Some(error),
+            Self::Record(error) => Some(error),
+            Self::Entropy(_) | Self::Missing(_) => None,
+        }
+    }
+}
