@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use devp2p_core::{Node, NodeId, PublicKey};
-use devp2p_peer::{Direction, Protocol};
+use devp2p_peer::Direction;
 use tokio_util::sync::DropGuard;
 use tracing::{Instrument as _, trace_span};
 
@@ -28,7 +28,6 @@ pub(crate) struct Static {
     pub(crate) id: NodeId,
     pub(crate) name: String,
     pub(crate) listen_addr: Option<SocketAddr>,
-    pub(crate) protocols: Vec<Protocol>,
 }
 
 impl Handle {
@@ -91,7 +90,7 @@ impl Handle {
     /// This node, with the address that it really listens on.
     pub fn node_info(&self) -> NodeInfo {
         let enr = lock(&self.shared.record).record().clone();
-        let protocols = self.info.protocols.iter();
+        let protocols = self.shared.protocols.iter();
         NodeInfo {
             id: self.info.id,
             name: self.info.name.clone(),

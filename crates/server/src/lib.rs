@@ -42,7 +42,7 @@ pub use self::{
     base_protocol::{BaseProtocol, MessageHook},
     config::{Config, ConfigError, Problem, Warning},
     dialer::{DIAL_TIMEOUT, Dialer, Io, Listener, RESOLVE_TIMEOUT, TcpDialer},
-    discovery::{Discovery, NodeList},
+    discovery::{Discovery, FairMix, NodeList},
     event::{Event, Events, PeerAdd, PeerDrop, PeerMessage},
     handle::Handle,
     machine::{

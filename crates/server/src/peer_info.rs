@@ -35,6 +35,8 @@ pub struct PeerInfo {
     pub rtt: Option<Duration>,
     /// Bytes moved on the wire so far.
     pub traffic: Traffic,
+    /// What each shared subprotocol knows of it, a JSON text, by the capability's name.
+    pub protocols: BTreeMap<String, Option<String>>,
 }
 
 impl PeerInfo {

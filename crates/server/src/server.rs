@@ -9,9 +9,10 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::{
-    BaseProtocol, Config, ConfigError, Core, DialScheduler, Dialer, Discovery, Handle, Listener,
-    Multiplexer, NodeList, PeerInfo, TcpDialer, Transport,
+    BaseProtocol, Config, ConfigError, Core, DialScheduler, Dialer, Discovery, FairMix, Handle,
+    Listener, Multiplexer, PeerInfo, TcpDialer, Transport,
     base_protocol::MessageHook,
+    discovery::SubprotocolCandidates,
     local::local_record,
     runtime::{self, PeerHook, Seams, Shared},
 };
@@ -108,7 +109,7 @@ impl Builder {
         self
     }
 
-    /// Takes candidates from `discovery`; by default there are none.
+    /// Takes candidates from `discovery`, beside those that the subprotocols know.
     pub fn discovery(mut self, discovery: impl Discovery) -> Self {
         self.discovery = Some(Box::new(discovery));
         self
@@ -229,7 +230,8 @@ impl Server {
             dialer: config.dialer.clone().unwrap_or_else(|| Arc::new(TcpDialer::default())),
             transport,
             multiplexer,
-            discovery: discovery.unwrap_or_else(|| Box::new(NodeList::new([]))),
+            discovery: candidates(discovery, &config.protocols),
+            protocols: config.protocols.clone(),
             on_peer,
         };
 
@@ -239,12 +241,7 @@ impl Server {
             .unwrap_or_else(|| Box::new(Scheduler::new(config.dial(&key), rng.seed(), now)));
         let core = Core::new(config.core(&key), scheduler, rng.seed());
         let shared = Shared::new(core, record, seams, events, config.setup_timeout);
-        let info = crate::handle::Static {
-            id: key.id(),
-            name: config.name.clone(),
-            listen_addr,
-            protocols: config.protocols.clone(),
-        };
+        let info = crate::handle::Static { id: key.id(), name: config.name.clone(), listen_addr };
         let handle = Handle::new(Arc::clone(&shared), info);
         if let Some(listener) = listener {
             info!(self = %handle.node_info().enode, "RLPx listener up");
@@ -253,6 +250,13 @@ impl Server {
         tokio::spawn(runtime::run(shared));
         Ok(handle)
     }
+}
+
+/// The source of the builder, and what the subprotocols know.
+fn candidates(discovery: Option<Box<dyn Discovery>>, protocols: &[Protocol]) -> Box<dyn Discovery> {
+    let known = protocols.iter().filter_map(Protocol::candidates);
+    let known = known.map(|known| Box::new(SubprotocolCandidates(known)) as Box<dyn Discovery>);
+    Box::new(FairMix::new(discovery.into_iter().chain(known)))
 }
 
 #[cfg(feature = "rlpx")]

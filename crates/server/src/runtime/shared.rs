@@ -6,7 +6,7 @@ use std::{
 };
 
 use devp2p_core::{Host, LocalRecord, Node, NodeId};
-use devp2p_peer::{MessageDirection, MessageEvent};
+use devp2p_peer::{MessageDirection, MessageEvent, Protocol};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error};
@@ -26,6 +26,7 @@ pub(crate) struct Seams {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) multiplexer: Arc<dyn Multiplexer>,
     pub(crate) discovery: Box<dyn Discovery>,
+    pub(crate) protocols: Vec<Protocol>,
     pub(crate) on_peer: Option<PeerHook>,
 }
 
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) multiplexer: Arc<dyn Multiplexer>,
     pub(super) discovery: Mutex<Box<dyn Discovery>>,
+    pub(crate) protocols: Vec<Protocol>,
     on_peer: Option<PeerHook>,
     events: Mutex<Option<broadcast::Sender<Event>>>,
     pub(crate) record: Mutex<LocalRecord>,
@@ -77,6 +79,7 @@ impl Shared {
             transport: seams.transport,
             multiplexer: seams.multiplexer,
             discovery: Mutex::new(seams.discovery),
+            protocols: seams.protocols,
             on_peer: seams.on_peer,
             events: Mutex::new(Some(events)),
             record: Mutex::new(record),
@@ -178,19 +181,28 @@ impl Shared {
 
     pub(crate) fn peer_infos(&self) -> Vec<PeerInfo> {
         let now = clock::now();
-        self.read(|state| {
-            state
-                .core
-                .peers()
-                .map(|(&id, _)| id)
-                .filter_map(|id| state.peer_info(now, id))
-                .collect()
-        })
+        let mut infos: Vec<_> = self.read(|state| {
+            state.core.peers().filter_map(|(&id, _)| state.peer_info(now, id)).collect()
+        });
+        infos.iter_mut().for_each(|info| self.ask_protocols(info));
+        infos
     }
 
     pub(crate) fn peer_info(&self, id: NodeId) -> Option<PeerInfo> {
         let now = clock::now();
-        self.read(|state| state.peer_info(now, id))
+        let mut info = self.read(|state| state.peer_info(now, id))?;
+        self.ask_protocols(&mut info);
+        Some(info)
+    }
+
+    /// Adds what the subprotocols know of a peer; not under the lock, since they are the user's.
+    fn ask_protocols(&self, info: &mut PeerInfo) {
+        for protocol in &self.protocols {
+            let capability = protocol.capability();
+            if info.shared.contains(&capability) {
+                info.protocols.insert(capability.name, protocol.peer_info(info.id));
+            }
+        }
     }
 }
 
@@ -212,6 +224,7 @@ impl State {
             age: now.saturating_duration_since(entry.added_at),
             rtt: control.and_then(|control| control.rtt()),
             traffic: control.map(|control| control.traffic()).unwrap_or_default(),
+            protocols: BTreeMap::new(),
         })
     }
 }
