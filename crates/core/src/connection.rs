@@ -130,3 +130,26 @@ impl From<io::Error> for ConnectionError {
         Self::Io(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn every_error_has_a_fault_and_keeps_its_cause() {
+        let io = || io::Error::from(io::ErrorKind::BrokenPipe);
+        for (error, fault, has_source) in [
+            (ConnectionError::Closed, Fault::Local, false),
+            (ConnectionError::MessageTooLarge { size: 2, limit: 1 }, Fault::Local, false),
+            (ConnectionError::Malformed("a bad frame"), Fault::Remote, false),
+            (ConnectionError::from(io()), Fault::Network, true),
+            (ConnectionError::Other(Box::new(io())), Fault::Network, true),
+            (ConnectionError::ReadTimeout, Fault::Network, false),
+            (ConnectionError::WriteTimeout, Fault::Network, false),
+        ] {
+            assert_eq!((error.fault(), error.source().is_some()), (fault, has_source), "{error}");
+        }
+    }
+}

@@ -90,3 +90,22 @@ impl FromStr for NodeId {
         Ok(Self(bytes.try_into().map_err(|_| ParseNodeIdError)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NodeKey;
+
+    #[test]
+    fn ids_are_printed_and_read() {
+        let id = NodeKey::from_bytes(&[1; 32]).unwrap().id();
+        let text = id.to_string();
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!(format!("0x{}", text.to_uppercase()).parse(), Ok(id));
+        assert_eq!(format!("{id:#}"), text[..8]);
+        assert_eq!(format!("{id:?}"), format!("NodeId({})", &text[..8]));
+        for bad in ["", "0x", &text[1..], &text.replace('1', "x"), &format!("{text}00")] {
+            assert_eq!(bad.parse::<NodeId>(), Err(ParseNodeIdError), "{bad}");
+        }
+    }
+}

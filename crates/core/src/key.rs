@@ -349,3 +349,225 @@ impl fmt::Display for KeyError {
 }
 
 impl std::error::Error for KeyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The field's prime.
+    const P: &str = "fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f";
+    /// The prime and one: the same as 1 modulo the prime, and 1 is the x of a point.
+    const P_AND_1: &str = "fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc30";
+    const ONE: &str = "0000000000000000000000000000000000000000000000000000000000000001";
+    /// The even y of x = 1.
+    const Y_OF_1: &str = "4218f20ae6c646b363db68605822fb14264ca8d2587fdd6fbc750d587e76a7ee";
+    const ZERO: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+    /// The order of the group.
+    const N: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+    const N_LESS_1: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364140";
+
+    fn hex(text: &str) -> Vec<u8> {
+        HEXLOWER_PERMISSIVE.decode(text.as_bytes()).unwrap()
+    }
+
+    fn array<const SIZE: usize>(text: &str) -> [u8; SIZE] {
+        hex(text).try_into().unwrap()
+    }
+
+    fn point(x: &str, y: &str) -> Result<PublicKey, KeyError> {
+        PublicKey::from_bytes(&array(&[x, y].concat()))
+    }
+
+    fn key(byte: u8) -> NodeKey {
+        NodeKey::from_bytes(&[byte; 32]).unwrap()
+    }
+
+    #[test]
+    fn points_off_the_curve_are_refused() {
+        assert!(point(ONE, Y_OF_1).is_ok());
+        assert_eq!(point(ONE, ONE), Err(KeyError::NotOnCurve));
+        assert_eq!(point(Y_OF_1, ONE), Err(KeyError::NotOnCurve));
+        let mut bytes = *key(1).public_key().as_bytes();
+        bytes[63] ^= 1;
+        assert_eq!(PublicKey::from_bytes(&bytes), Err(KeyError::NotOnCurve));
+        // An x without a point.
+        let no_point = [&[0x02][..], &hex("00".repeat(31).as_str()), &[5]].concat();
+        assert_eq!(PublicKey::from_compressed(&no_point), Err(KeyError::NotOnCurve));
+    }
+
+    #[test]
+    fn coordinates_at_or_above_the_prime_are_refused() {
+        let all_ones = "ff".repeat(32);
+        for (x, y) in [
+            (P_AND_1, Y_OF_1),
+            (P, Y_OF_1),
+            (ONE, P),
+            (ONE, P_AND_1),
+            (ONE, all_ones.as_str()),
+            (all_ones.as_str(), Y_OF_1),
+        ] {
+            assert_eq!(point(x, y), Err(KeyError::NotOnCurve), "{x} {y}");
+        }
+        for prefix in ["02", "03"] {
+            let compressed = hex(&[prefix, P_AND_1].concat());
+            assert_eq!(PublicKey::from_compressed(&compressed), Err(KeyError::NotOnCurve));
+        }
+    }
+
+    #[test]
+    fn infinity_is_refused_in_every_form() {
+        assert_eq!(point(ZERO, ZERO), Err(KeyError::NotOnCurve));
+        assert_eq!(PublicKey::from_uncompressed(&[0]), Err(KeyError::Encoding));
+        assert_eq!(PublicKey::from_compressed(&[0]), Err(KeyError::Encoding));
+        assert_eq!(PublicKey::from_uncompressed(&[0; 65]), Err(KeyError::Encoding));
+        assert_eq!(PublicKey::from_compressed(&[0; 33]), Err(KeyError::Encoding));
+    }
+
+    #[test]
+    fn hybrid_and_other_prefixes_are_refused() {
+        let public = key(1).public_key();
+        let mut bytes = public.to_uncompressed();
+        assert_eq!(PublicKey::from_uncompressed(&bytes), Ok(public));
+        for prefix in (0..=u8::MAX).filter(|&prefix| prefix != 0x04) {
+            bytes[0] = prefix;
+            assert_eq!(PublicKey::from_uncompressed(&bytes), Err(KeyError::Encoding), "{prefix}");
+        }
+        let mut bytes = public.to_compressed();
+        assert_eq!(PublicKey::from_compressed(&bytes), Ok(public));
+        for prefix in (0..=u8::MAX).filter(|prefix| !matches!(prefix, 0x02 | 0x03)) {
+            bytes[0] = prefix;
+            assert_eq!(PublicKey::from_compressed(&bytes), Err(KeyError::Encoding), "{prefix}");
+        }
+        // The right prefix on the wrong length.
+        for length in (0..70).filter(|&length| length != 65) {
+            let bytes = vec![0x04; length];
+            assert_eq!(PublicKey::from_uncompressed(&bytes), Err(KeyError::Encoding));
+        }
+    }
+
+    #[test]
+    fn scalars_are_from_1_to_below_the_order() {
+        let from = |text: &str| NodeKey::from_bytes(&array(text)).map(|key| key.public_key());
+        assert_eq!(from(ZERO), Err(KeyError::OutOfRange));
+        assert_eq!(from(N), Err(KeyError::OutOfRange));
+        assert_eq!(from(&"ff".repeat(32)), Err(KeyError::OutOfRange));
+        let (first, last) = (from(ONE).unwrap(), from(N_LESS_1).unwrap());
+        // The generator and its negative: one x.
+        assert_eq!(first.as_bytes()[..32], last.as_bytes()[..32]);
+        assert_ne!(first, last);
+    }
+
+    #[test]
+    fn text_forms_are_read_back() {
+        let public = key(1).public_key();
+        assert_eq!(public.to_string().parse(), Ok(public));
+        assert_eq!(format!("0x{public}").to_uppercase().replace('X', "x").parse(), Ok(public));
+        for bad in ["", "0x", &public.to_string()[1..], &public.to_string().replace('0', "g")] {
+            assert_eq!(bad.parse::<PublicKey>(), Err(KeyError::Encoding), "{bad}");
+        }
+    }
+
+    #[test]
+    fn signatures_are_those_of_rfc_6979() {
+        // The example of EIP-778: the list of seq and entries that its record signs.
+        let key = NodeKey::from_bytes(&array(
+            "b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291",
+        ))
+        .unwrap();
+        let content = hex(
+            "f84201826964827634826970847f00000189736563703235366b31a103ca634cae0d49acb401d8a4c6b6\
+             fe8c55b70d115bf400769cc1400f3258cd31388375647082765f",
+        );
+        let digest: [u8; 32] = Keccak256::digest(content).into();
+        let expected: [u8; 64] = array(
+            "7098ad865b00a582051940cb9cf36836572411a47278783077011599ed5cd16b76f2635f4e234738f308\
+             13a89eb9137e3e3df5266e3a1f11df72ecf1145ccb9c",
+        );
+        assert_eq!(key.sign(&digest), expected);
+        assert_eq!(key.public_key().verify(&digest, &expected), Ok(()));
+        assert_eq!(key.sign_recoverable(&digest)[..64], expected);
+        assert_eq!(
+            key.id().to_string(),
+            "a448f24c6d18e575453db13171562b71999873db5b286df957af199ec94617f7"
+        );
+    }
+
+    #[test]
+    fn a_new_blinding_changes_no_signature() {
+        let (key, fresh) = (key(1), key(1));
+        for count in 0..=OPERATIONS_PER_BLINDING {
+            let mut digest = [9; 32];
+            digest[..8].copy_from_slice(&count.to_be_bytes());
+            let signature = key.sign(&digest);
+            if count % 100 == 0 {
+                assert_eq!(signature, fresh.sign(&digest));
+            }
+        }
+    }
+
+    #[test]
+    fn signatures_by_others_over_others_and_with_a_high_s_are_refused() {
+        let (digest, other) = ([5; 32], [6; 32]);
+        let signature = key(1).sign(&digest);
+        let refused = Err(KeyError::Signature);
+        assert_eq!(key(1).public_key().verify(&digest, &signature), Ok(()));
+        assert_eq!(key(1).public_key().verify(&other, &signature), refused);
+        assert_eq!(key(2).public_key().verify(&digest, &signature), refused);
+        assert_eq!(key(1).public_key().verify(&digest, &[0; 64]), refused);
+        assert_eq!(key(1).public_key().verify(&digest, &[0xff; 64]), refused);
+
+        // n - s signs the same message, and would be a second signature of it.
+        let mut high = signature;
+        let mut borrow = 0;
+        for (s, n) in high[32..].iter_mut().zip(hex(N)).rev() {
+            let difference = i16::from(n) - i16::from(*s) - borrow;
+            borrow = i16::from(difference < 0);
+            *s = u8::try_from(difference.rem_euclid(256)).unwrap();
+        }
+        assert_eq!(key(1).public_key().verify(&digest, &high), refused);
+    }
+
+    #[test]
+    fn the_signer_is_recovered() {
+        let digest = [5; 32];
+        let mut signature = key(1).sign_recoverable(&digest);
+        assert_eq!(PublicKey::recover(&digest, &signature), Ok(key(1).public_key()));
+        assert_ne!(PublicKey::recover(&[6; 32], &signature), Ok(key(1).public_key()));
+        for v in 4..=u8::MAX {
+            signature[64] = v;
+            assert_eq!(PublicKey::recover(&digest, &signature), Err(KeyError::Signature));
+        }
+        assert_eq!(PublicKey::recover(&digest, &[0; 65]), Err(KeyError::Signature));
+    }
+
+    #[test]
+    fn both_sides_of_an_exchange_get_one_secret() {
+        let (a, b) = (key(1), key(2));
+        assert_eq!(a.ecdh(&b.public_key()), b.ecdh(&a.public_key()));
+        assert_eq!(a.ecdh_point(&b.public_key()), b.ecdh_point(&a.public_key()));
+        assert_eq!(a.ecdh(&b.public_key())[..], a.ecdh_point(&b.public_key())[..32]);
+        assert_ne!(a.ecdh(&b.public_key()), a.ecdh(&a.public_key()));
+    }
+
+    #[test]
+    fn keys_of_one_seed_are_equal_and_all_others_differ() {
+        let draw = |seed| NodeKey::from_rng(&mut Rng::from_seed(seed));
+        assert_eq!(draw([1; 32]), draw([1; 32]));
+        assert_ne!(draw([1; 32]), draw([2; 32]));
+        let mut rng = Rng::from_seed([1; 32]);
+        let first = NodeKey::from_rng(&mut rng);
+        let second = first.ephemeral(&mut rng);
+        assert_ne!(first, second);
+        assert_eq!(second, NodeKey::from_bytes(&second.to_bytes()).unwrap());
+        assert_ne!(NodeKey::generate().unwrap(), NodeKey::generate().unwrap());
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let key = NodeKey::from_bytes(&array(
+            "b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291",
+        ))
+        .unwrap();
+        assert_eq!(format!("{key:?}"), "NodeKey(a448f24c, secret redacted)");
+    }
+}

@@ -2,7 +2,7 @@ use rand_chacha::{
     ChaCha20Rng,
     rand_core::{Rng as _, SeedableRng as _},
 };
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The randomness of a machine: ChaCha20 from a seed that the caller chose.
 ///
@@ -14,11 +14,12 @@ use zeroize::{Zeroize as _, Zeroizing};
 pub struct Rng(ChaCha20Rng);
 
 impl Rng {
-    /// A generator that repeats itself for the same `seed`.
-    pub fn from_seed(mut seed: [u8; 32]) -> Self {
-        let rng = Self(ChaCha20Rng::from_seed(seed));
-        seed.zeroize();
-        rng
+    /// A generator that repeats itself for the same `seed`. Who keeps the seed erases it.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        // Must not erase its argument: called through closures with equal constants, the compiler
+        // lets both calls share the array, and the second would be seeded with zeros
+        // (rust-lang/rust#155241).
+        Self(ChaCha20Rng::from_seed(seed))
     }
 
     /// A generator seeded by the operating system; for drivers.
@@ -33,8 +34,8 @@ impl Rng {
 
     /// Replaces the state by one drawn from it: what was drawn before cannot be computed again.
     pub fn rekey(&mut self) {
-        let seed = self.seed();
-        *self = Self::from_seed(seed);
+        let seed = Zeroizing::new(self.seed());
+        *self = Self::from_seed(*seed);
     }
 
     /// A seed for another machine.
@@ -81,6 +82,14 @@ mod tests {
             (0..9).map(|_| b.next_u64()).collect::<Vec<_>>()
         );
         assert_ne!(Rng::from_seed([8; 32]).next_u64(), Rng::from_seed([7; 32]).next_u64());
+    }
+
+    #[test]
+    fn a_seed_is_used_as_given() {
+        let draw = |seed| Rng::from_seed(seed).next_u64();
+        assert_eq!((draw([1; 32]), draw([1; 32])), (draw([1; 32]), draw([1; 32])));
+        assert_ne!((draw([1; 32]), draw([1; 32])), (draw([0; 32]), draw([0; 32])));
+        assert_eq!(draw([1; 32]), Rng::from_seed([1; 32]).next_u64());
     }
 
     #[test]
