@@ -6,6 +6,13 @@ use devp2p_core::{Node, NodeId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DialId(pub(crate) u64);
 
+impl DialId {
+    /// A name for a dial; each scheduler gives out its own, one for every dial.
+    pub const fn new(id: u64) -> Self {
+        Self(id)
+    }
+}
+
 impl fmt::Display for DialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
