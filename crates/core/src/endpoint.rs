@@ -114,10 +114,10 @@ pub const HIGHEST_REFUSED_UDP_PORT: u16 = 1024;
 ///
 /// As geth's `CheckRelayIP` with its `lowPort`: addresses of no host are never good, a loopback
 /// address only from a loopback sender, an address of a local network only from a sender in a
-/// local network, and no port up to [`HIGHEST_REFUSED_UDP_PORT`]. Stricter than geth in this: a
+/// local network, and no port up to [`HIGHEST_REFUSED_UDP_PORT`]. Stricter than geth in this:
+/// link-local IPv4 is local; 0.0.0.0/8 and what else IANA reserves is never good; and a
 /// [`Cgnat`](EndpointClass::Cgnat) address needs a sender behind a carrier or in a local network,
-/// since nobody else can know whether it reaches anyone; and 0.0.0.0/8 and link-local IPv4 are
-/// not taken for what every host can reach.
+/// since nobody else can know whether it reaches anyone.
 ///
 /// # Errors
 /// The rule that the address breaks.
@@ -360,6 +360,9 @@ mod tests {
             ("100.64.0.2", "100.64.0.1", Ok(())),
             ("10.0.0.2", "100.64.0.1", Ok(())),
             ("100.64.0.2", "10.0.0.2", Err(RelayError::Lan)),
+            ("23.55.1.242", "169.254.0.1", Err(RelayError::Lan)),
+            ("10.0.0.2", "169.254.0.1", Ok(())),
+            ("10.0.0.2", "0.2.0.8", Err(RelayError::Special)),
         ];
         for (sender, addr, expected) in cases {
             assert_eq!(check_relay_ip(ip(sender), ip(addr)), expected, "{sender} told of {addr}");

@@ -148,11 +148,23 @@ fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), NodeKeyE
     let temporary = Temporary::create(path, content)?;
     match existing {
         Existing::Replace => fs::rename(&temporary.0, path)?,
-        // A second name for the file, which unlike renaming fails where the name is taken.
-        Existing::Keep => fs::hard_link(&temporary.0, path)?,
+        Existing::Keep => name_new(&temporary.0, path)?,
     }
     sync_folder(folder)?;
     Ok(())
+}
+
+/// Gives the file a name that is not taken.
+fn name_new(file: &Path, name: &Path) -> io::Result<()> {
+    // A second name for the file: unlike renaming, that fails where the name is taken.
+    match fs::hard_link(file, name) {
+        // Some file systems (FAT, some network drives) know one name a file. There, only two
+        // programs that start within the same moment can get past the look before the renaming.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !name.try_exists()? => {
+            fs::rename(file, name)
+        }
+        done => done,
+    }
 }
 
 /// A file that goes when this is dropped, where it was not renamed.
