@@ -8,8 +8,9 @@ use devp2p_dial::{Input, Output, Refusal, Scheduler};
 /// Decides whom to dial next. Synchronous; time is an argument.
 ///
 /// # Contract
-/// - After any `handle_*`, the caller drains [`poll_output`](DialScheduler::poll_output) to `None`
-///   and then waits for [`poll_timeout`](DialScheduler::poll_timeout).
+/// - After its construction and after any `handle_*`, the caller drains
+///   [`poll_output`](DialScheduler::poll_output) to `None` and then waits for
+///   [`poll_timeout`](DialScheduler::poll_timeout).
 /// - A node is not dialed twice at once: between its `Output::Dial` and the `Input::DialDone` of
 ///   that dial there is no second one.
 /// - Before `Input::DialDone` the caller tells what became of it, `PeerAdded` or `Refused`, where

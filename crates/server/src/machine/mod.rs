@@ -126,7 +126,7 @@ pub struct Core {
 impl Core {
     /// A machine without peers. `seed` feeds the keys of its hash tables.
     pub fn new(config: CoreConfig, scheduler: Box<dyn DialScheduler>, seed: [u8; 32]) -> Self {
-        Self {
+        let mut core = Self {
             throttle: InboundThrottle::new(config.inbound.clone(), &mut Rng::from_seed(seed)),
             setups: Setups::new(config.max_pending_peers),
             config,
@@ -135,7 +135,10 @@ impl Core {
             outputs: VecDeque::new(),
             counters: Counters::default(),
             stopped: false,
-        }
+        };
+        // It may know already whom to dial.
+        core.drain_scheduler();
+        core
     }
 
     // Listening and handed-in streams.

@@ -14,6 +14,8 @@ const STOP_PATIENCE: Duration = Duration::from_millis(1_900);
 /// Its order: the stop, then what changed (the timer moves), then the timer, then candidates,
 /// which are pulled only while the scheduler has room for them.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    // The first dials: the machine knows of static nodes since its construction.
+    shared.tell(|_, _| {});
     loop {
         let (timer, wanted) =
             shared.read(|state| (state.core.poll_timeout(), state.core.wanted_candidates()));
