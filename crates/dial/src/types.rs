@@ -151,7 +151,9 @@ pub enum Output {
     Stats(Stats),
 }
 
-/// Why a node is not dialed. Listed in the order of the checks: the first that holds is told.
+/// Why a node is not dialed. Listed in the order of the checks: the first that holds is told, of
+/// [`RecentlyDialed`](Self::RecentlyDialed) and [`BackingOff`](Self::BackingOff) the one that lasts
+/// longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {

@@ -45,12 +45,10 @@ impl Scheduler {
         if let Some(refusal) = self.node_refusal(now, node) {
             return Some(refusal);
         }
-        if let Some(until) = self.history.pending(id, now) {
-            return Some(Refusal::RecentlyDialed { until });
-        }
         let backing_off = target.and_then(|target| target.backing_off(now));
-        if let Some(until) = backing_off.max(self.failing.pending(id, now)) {
-            return Some(Refusal::BackingOff { until });
+        let backing_off = backing_off.max(self.failing.pending(id, now));
+        if let Some(refusal) = self.past_refusal(now, id, backing_off) {
+            return Some(refusal);
         }
         if node.tcp_addrs().is_empty()
             && let Some(Step::Wait(until)) = target.map(|target| target.step(now))
@@ -66,17 +64,28 @@ impl Scheduler {
         if let Some(refusal) = self.node_refusal(now, node) {
             return Some(refusal);
         }
-        let recent = self.history.pending(node.id(), now);
-        let backing_off = target.backing_off(now);
-        if let Some(until) = backing_off.filter(|_| backing_off >= recent) {
-            return Some(Refusal::BackingOff { until });
-        }
-        if let Some(until) = recent {
-            return Some(Refusal::RecentlyDialed { until });
+        let past = self.past_refusal(now, node.id(), target.backing_off(now));
+        if past.is_some() {
+            return past;
         }
         match target.step(now) {
             Step::Wait(until) => Some(Refusal::BackingOff { until }),
             Step::Dial(_) | Step::Search(_) => None,
+        }
+    }
+
+    /// Why earlier dials speak against another one: the reason that holds longest.
+    fn past_refusal(
+        &self,
+        now: Instant,
+        id: NodeId,
+        backing_off: Option<Instant>,
+    ) -> Option<Refusal> {
+        let recent = self.history.pending(id, now);
+        match (recent, backing_off) {
+            (recent, Some(until)) if recent <= Some(until) => Some(Refusal::BackingOff { until }),
+            (Some(until), _) => Some(Refusal::RecentlyDialed { until }),
+            _ => None,
         }
     }
 

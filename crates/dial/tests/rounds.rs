@@ -1,0 +1,13 @@
+//! Rounds in virtual time: something happens, time passes, and the dials that follow are compared.
+//! Every comparison says in prose what it is about.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+mod rounds {
+    mod addresses;
+    mod bootnodes;
+    mod candidates;
+    mod collisions;
+    mod driver_faults;
+    mod statics;
+    mod world;
+}
