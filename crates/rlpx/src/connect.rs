@@ -58,13 +58,13 @@ where
     complete(io, Handshake::recipient(key, seed), config).await
 }
 
-/// [`connect`] over TCP: with TCP_NODELAY, and with the socket's addresses.
+/// [`connect()`] over TCP: with TCP_NODELAY, and with the socket's addresses.
 ///
 /// # Errors
-/// As [`connect`].
+/// As [`connect()`].
 ///
 /// # Cancel safety
-/// As [`connect`].
+/// As [`connect()`].
 pub async fn connect_tcp(
     stream: TcpStream,
     key: &NodeKey,
@@ -95,14 +95,14 @@ pub async fn accept_tcp(
 
 /// Runs a [`Handshake`] of either side over `io`, within [`Config::handshake_timeout`].
 ///
-/// For callers who choose the seed themselves, as simulations do; others take [`connect`] and
+/// For callers who choose the seed themselves, as simulations do; others take [`connect()`] and
 /// [`accept`].
 ///
 /// # Errors
-/// As [`connect`].
+/// As [`connect()`].
 ///
 /// # Cancel safety
-/// As [`connect`].
+/// As [`connect()`].
 pub async fn complete<Io>(
     mut io: Io,
     handshake: Handshake,

@@ -21,7 +21,7 @@ use crate::{
 
 /// An RLPx connection over a byte stream: a [`Stream`] and a [`Sink`] of [`Message`]s.
 ///
-/// Made by [`connect`](crate::connect) and [`accept`](crate::accept). The contract is that of
+/// Made by [`connect()`](crate::connect()) and [`accept`](crate::accept). The contract is that of
 /// [`devp2p_core::Connection`]; beyond it:
 ///
 /// - **Writing**: [`start_send`](Sink::start_send) seals into one buffer, which goes out in one
@@ -47,9 +47,7 @@ pub struct Connection<Io> {
     ingress: Box<Ingress>,
     read_buffer: BytesMut,
     write_buffer: WriteBuffer,
-    #[pin]
     read_deadline: Deadline,
-    #[pin]
     write_deadline: Deadline,
     reading: Reading,
     writing: Writing,
@@ -255,11 +253,11 @@ impl<Io: AsyncRead + AsyncWrite> Connection<Io> {
                 Poll::Ready(Ok(0)) => Err(io::Error::from(io::ErrorKind::WriteZero).into()),
                 Poll::Ready(written) => written.map_err(ConnectionError::from),
                 Poll::Pending => {
-                    ready!(this.write_deadline.as_mut().poll(cx));
+                    ready!(this.write_deadline.poll(cx));
                     Err(ConnectionError::WriteTimeout)
                 }
             };
-            this.write_deadline.as_mut().disarm();
+            this.write_deadline.disarm();
             match written {
                 Ok(count) => {
                     this.write_buffer.advance(count);
@@ -281,12 +279,12 @@ impl<Io: AsyncRead + AsyncWrite> Connection<Io> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ConnectionError>> {
         ready!(self.as_mut().poll_write_out(cx, 0))?;
-        let mut this = self.project();
+        let this = self.project();
         let error = match this.io.poll_flush(cx) {
             Poll::Ready(Ok(())) => None,
             Poll::Ready(Err(error)) => Some(error.into()),
             Poll::Pending => {
-                ready!(this.write_deadline.as_mut().poll(cx));
+                ready!(this.write_deadline.poll(cx));
                 Some(ConnectionError::WriteTimeout)
             }
         };

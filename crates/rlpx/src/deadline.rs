@@ -4,7 +4,6 @@ use std::{
     time::Duration,
 };
 
-use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Stands for "never" where a timeout reaches beyond what an instant can hold.
@@ -14,15 +13,14 @@ const FAR: Duration = Duration::from_secs(86_400 * 365 * 30);
 ///
 /// Both are cheap, since both happen for every message: the timer below is left alone, and set to
 /// the deadline in force only when it fires before it.
-#[pin_project]
 #[derive(Debug)]
 pub(crate) struct Deadline {
     timeout: Duration,
     /// `None` while disarmed.
     until: Option<Instant>,
-    /// Made at the first wait, since making one needs tokio's context.
-    #[pin]
-    timer: Option<Sleep>,
+    /// Made at the first wait, since making one needs tokio's context. Boxed, so that a
+    /// connection over a stream that may be moved may be moved too.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
@@ -31,25 +29,21 @@ impl Deadline {
     }
 
     /// Stops the deadline; the next [`poll`](Deadline::poll) starts a new one.
-    pub(crate) fn disarm(self: Pin<&mut Self>) {
-        *self.project().until = None;
+    pub(crate) const fn disarm(&mut self) {
+        self.until = None;
     }
 
     /// Starts the deadline unless it runs, and is ready once it has passed.
-    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        let until = *this.until.get_or_insert_with(|| from_now(*this.timeout));
-        if this.timer.is_none() {
-            this.timer.set(Some(sleep_until(until)));
-        }
-        while let Some(mut timer) = this.timer.as_mut().as_pin_mut() {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = *self.until.get_or_insert_with(|| from_now(self.timeout));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        loop {
             ready!(timer.as_mut().poll(cx));
             if timer.deadline() >= until {
-                break;
+                return Poll::Ready(());
             }
-            timer.reset(until);
+            timer.as_mut().reset(until);
         }
-        Poll::Ready(())
     }
 }
 

@@ -12,12 +12,13 @@
 //! let (near, far) = tokio::io::duplex(64 * 1024);
 //!
 //! // Alice dials Bob, whose key she knows; Bob learns hers.
+//! let bobs_key = bob.public_key();
 //! let (dialed, accepted) = tokio::join!(
-//!     connect(near, &alice, &bob.public_key(), &config),
+//!     connect(near, &alice, &bobs_key, &config),
 //!     accept(far, &bob, &config),
 //! );
 //! let (mut dialed, mut accepted) = (dialed?, accepted?);
-//! assert_eq!(dialed.remote(), bob.public_key());
+//! assert_eq!(dialed.remote(), bobs_key);
 //! assert_eq!(accepted.remote(), alice.public_key());
 //!
 //! // A connection is a sink and a stream of messages.
@@ -34,7 +35,7 @@
 //! ```
 //!
 //! # Parts
-//! - [`connect`] and [`accept`] secure a byte stream and give a [`Connection`].
+//! - [`connect()`] and [`accept`] secure a byte stream and give a [`Connection`].
 //! - [`Handshake`] and [`FrameCodec`] are what these are made of, without IO: bytes in, bytes and
 //!   messages out. They are all there is without the feature `tokio`.
 //! - [`packet`], [`ecies`], [`Secrets`], [`frame`] and [`keccak`] are the pieces on the wire, for

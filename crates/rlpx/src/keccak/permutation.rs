@@ -1,4 +1,4 @@
-//! The permutation Keccak-f[1600], written once for every kind of lane.
+//! The permutation `Keccak-f[1600]`, written once for every kind of lane.
 //!
 //! The code is straight-line on purpose: loops over the lanes are two to four times slower,
 //! because the compiler does not unroll them. For the same reason everything here is
