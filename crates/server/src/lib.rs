@@ -46,8 +46,8 @@ pub use self::{
     event::{Event, Events, PeerAdd, PeerDrop, PeerMessage},
     handle::Handle,
     machine::{
-        Core, CoreConfig, Counters, InboundLimits, Output, PeerEntry, SetupFailure, SetupId,
-        Unwelcome,
+        Admission, Core, CoreConfig, Counters, InboundLimits, Output, PeerEntry, SetupFailure,
+        SetupId, Unwelcome,
     },
     multiplexer::{Multiplexer, Negotiated, PeerControl},
     peer_info::{NodeInfo, PeerInfo},

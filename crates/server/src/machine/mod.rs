@@ -21,7 +21,7 @@ use tracing::{debug, info, trace};
 
 use self::{
     checks::{Applicant, Occupancy, check},
-    setups::{Setup, Setups},
+    setups::{Rival, Setup, Setups},
     throttle::InboundThrottle,
 };
 pub use self::{
@@ -99,6 +99,16 @@ pub enum Output {
     },
     /// A peer is gone, from the peers too.
     Dropped(PeerDrop),
+}
+
+/// What the second checkpoint says to a connection that it does not refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is a peer.
+    Added(NodeId),
+    /// Another connection with the same node goes before it, and is not a peer yet. Ask again when
+    /// a set-up has ended or was refused.
+    Wait,
 }
 
 /// The state machine of the server: admission, slots, throttles, peers, and the dial scheduler
@@ -217,7 +227,11 @@ impl Core {
             trace!(want = ?expected, "Dialed identity mismatch");
             Err(DisconnectReason::UnexpectedIdentity)
         } else {
-            self.check(id, remote)
+            // Our Hello is not out: the remote cannot have admitted this connection.
+            self.check(id, remote).and_then(|()| match self.rival(id, remote) {
+                Some(_) => Err(DisconnectReason::AlreadyConnected),
+                None => Ok(()),
+            })
         };
         match verdict {
             Ok(()) if direction == Direction::Inbound => {
@@ -235,6 +249,10 @@ impl Core {
     /// The second checkpoint: the remote's Hello is known. Where it passes, the connection is a
     /// peer from here on, and the set-up is over.
     ///
+    /// Where both nodes dialed, the connection that the node with the smaller id dialed goes
+    /// first. The other one waits rather than be refused: the remote, which has our Hello, may
+    /// have admitted it before it knew of the first, and refuses the first then.
+    ///
     /// # Errors
     /// The reason to refuse it with.
     pub fn handle_hello(
@@ -244,18 +262,25 @@ impl Core {
         hello: &Hello,
         shared: &[Capability],
         (local_addr, remote_addr): (Option<SocketAddr>, Option<SocketAddr>),
-    ) -> Result<NodeId, DisconnectReason> {
+    ) -> Result<Admission, DisconnectReason> {
         let remote =
             self.setups.get(id).and_then(|setup| setup.remote).ok_or(DisconnectReason::Quitting)?;
         let verdict = if self.config.has_protocols && shared.is_empty() {
             Err(DisconnectReason::UselessPeer)
         } else {
-            self.check(id, remote)
+            self.check(id, remote).and_then(|()| match self.rival(id, remote) {
+                Some(Rival::Earlier) => Err(DisconnectReason::AlreadyConnected),
+                rival => Ok(rival),
+            })
         };
-        if let Err(reason) = verdict {
-            trace!(err = %reason, "Rejected peer");
-            self.refuse(now, id, reason);
-            return Err(reason);
+        match verdict {
+            Ok(None) => {}
+            Ok(Some(_)) => return Ok(Admission::Wait),
+            Err(reason) => {
+                trace!(err = %reason, "Rejected peer");
+                self.refuse(now, id, reason);
+                return Err(reason);
+            }
         }
         let setup = self.setups.remove(id).ok_or(DisconnectReason::Quitting)?;
         let node = NodeId::from(remote);
@@ -284,7 +309,7 @@ impl Core {
         self.peers.insert(node, entry);
         self.outputs.push_back(Output::Added { id: node });
         self.conclude(now, &setup, Outcome::Added);
-        Ok(node)
+        Ok(Admission::Added(node))
     }
 
     /// A set-up ended without a peer; its slot is free again. Does nothing for one that is over.
@@ -463,11 +488,11 @@ impl Core {
                 public_inbound,
                 already_connected: self.peers.contains_key(&node),
             },
-        )?;
-        if self.setups.is_beaten(self.config.local, id, remote) {
-            return Err(DisconnectReason::AlreadyConnected);
-        }
-        Ok(())
+        )
+    }
+
+    fn rival(&self, id: SetupId, remote: PublicKey) -> Option<Rival> {
+        self.setups.rival(self.config.local, id, remote)
     }
 
     fn refuse(&mut self, now: Instant, id: SetupId, reason: DisconnectReason) {

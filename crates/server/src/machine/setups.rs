@@ -105,21 +105,31 @@ impl Setups {
     }
 
     /// Whether another connection with the same remote, past the secure handshake too, goes
-    /// before this one: the one that the smaller node id dialed, or the earlier of two that the
-    /// same side dialed. Both ends see the same pair and come to the same choice.
-    pub(super) fn is_beaten(&self, local: NodeId, id: SetupId, remote: PublicKey) -> bool {
-        let Some(setup) = self.setups.get(&id) else { return false };
+    /// before this one. Both ends see the same pair and come to the same choice.
+    pub(super) fn rival(&self, local: NodeId, id: SetupId, remote: PublicKey) -> Option<Rival> {
+        let setup = self.setups.get(&id)?;
         let dialed_by_smaller =
             |direction| (direction == Direction::Outbound) == (local < NodeId::from(remote));
-        self.setups.iter().any(|(&other_id, other)| {
-            other_id != id
-                && other.remote == Some(remote)
-                && other.refused.is_none()
-                && if other.direction == setup.direction {
-                    other_id < id
+        let others = self.setups.iter().filter(|&(&other_id, other)| {
+            other_id != id && other.remote == Some(remote) && other.refused.is_none()
+        });
+        others
+            .filter_map(|(&other_id, other)| {
+                if other.direction == setup.direction {
+                    (other_id < id).then_some(Rival::Earlier)
                 } else {
-                    dialed_by_smaller(other.direction)
+                    dialed_by_smaller(other.direction).then_some(Rival::Preferred)
                 }
-        })
+            })
+            .min()
     }
+}
+
+/// A connection that goes before another one with the same remote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rival {
+    /// The same side dialed it earlier.
+    Earlier,
+    /// The node with the smaller id dialed it.
+    Preferred,
 }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument as _, Span, trace, trace_span};
 
 use super::{clock, shared::Shared};
-use crate::{Io, SetupFailure, SetupId, TransportError};
+use crate::{Admission, Io, Negotiated, SetupFailure, SetupId, TransportError};
 
 /// Holds the slot of one set-up, and gives it back on every path, a panic or an abort too.
 pub(crate) struct Slot {
@@ -33,6 +33,7 @@ impl Drop for Slot {
         let (id, failure) = (self.id, self.failure);
         self.shared.tell(|state, now| state.core.handle_setup_ended(now, id, failure));
         self.shared.slot_freed.notify_one();
+        self.shared.setup_settled.notify_waiters();
     }
 }
 
@@ -170,6 +171,7 @@ async fn steps(
 
     let id = slot.id;
     if let Err(reason) = shared.tell(|state, now| state.core.handle_secured(now, id, remote)) {
+        shared.setup_settled.notify_waiters();
         let refuse = shared.multiplexer.refuse(connection, reason);
         return Err(refused(refuse, reason, deadline).await);
     }
@@ -186,25 +188,40 @@ async fn steps(
         }
     };
 
-    // One call: whoever wants to disconnect the new peer finds its handle.
     let shared_capabilities = negotiated.shared();
-    let admitted = shared.tell(|state, now| {
-        let hello = negotiated.hello();
-        match state.core.handle_hello(now, id, hello, &shared_capabilities, addresses) {
-            Ok(peer) => {
-                let (control, life) = negotiated.run();
-                state.controls.insert(peer, control);
-                Ok((peer, life))
+    let mut waiting = negotiated;
+    loop {
+        let settled = shared.setup_settled.notified();
+        // One call: whoever wants to disconnect the new peer finds its handle.
+        let verdict = shared.tell(|state, now| {
+            let hello = waiting.hello();
+            match state.core.handle_hello(now, id, hello, &shared_capabilities, addresses) {
+                Ok(Admission::Added(peer)) => {
+                    let (control, life) = waiting.run();
+                    state.controls.insert(peer, control);
+                    Verdict::Added(peer, life)
+                }
+                Ok(Admission::Wait) => Verdict::Wait(waiting),
+                Err(reason) => Verdict::Refused(waiting, reason),
             }
-            Err(reason) => Err((negotiated, reason)),
+        });
+        match verdict {
+            Verdict::Added(peer, life) => return Ok((peer, life)),
+            Verdict::Refused(negotiated, reason) => {
+                shared.setup_settled.notify_waiters();
+                return Err(refused(negotiated.refuse(reason), reason, deadline).await);
+            }
+            Verdict::Wait(negotiated) => waiting = negotiated,
         }
-    });
-    match admitted {
-        Ok(admitted) => Ok(admitted),
-        Err((negotiated, reason)) => {
-            Err(refused(negotiated.refuse(reason), reason, deadline).await)
-        }
+        settled.await;
     }
+}
+
+/// What the second checkpoint makes of a connection.
+enum Verdict {
+    Added(NodeId, Life),
+    Refused(Box<dyn Negotiated>, DisconnectReason),
+    Wait(Box<dyn Negotiated>),
 }
 
 /// Tells the remote the reason, for as long as the deadline of the set-up allows.

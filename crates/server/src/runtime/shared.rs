@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(super) changed: Notify,
     /// A slot for an inbound connection may be free.
     pub(super) slot_freed: Notify,
+    /// A set-up has ended or was refused: one that waits for another asks again.
+    pub(super) setup_settled: Notify,
     /// A peer is gone.
     pub(crate) peer_gone: Notify,
 }
@@ -90,6 +92,7 @@ impl Shared {
             stopped: watch::Sender::new(false),
             changed: Notify::new(),
             slot_freed: Notify::new(),
+            setup_settled: Notify::new(),
             peer_gone: Notify::new(),
         })
     }
