@@ -100,3 +100,65 @@ impl Failing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RANGE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_hours(1);
+
+    fn start() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "an Instant can only be had from the clock")]
+        Instant::now()
+    }
+
+    fn id(number: usize) -> NodeId {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        NodeId::new(bytes)
+    }
+
+    #[test]
+    fn delays_double_up_to_the_longest() {
+        let seconds = |failures| delay(&RANGE, failures).as_secs();
+        assert_eq!([1, 2, 3, 6, 7, 8].map(seconds), [60, 120, 240, 1920, 3600, 3600]);
+        assert_eq!([33, 64, 1000, u32::MAX].map(seconds), [3600; 4]);
+        let reversed = Duration::from_secs(9)..=Duration::from_secs(5);
+        assert_eq!(delay(&reversed, 1), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn random_durations_stay_in_range() {
+        let mut rng = Rng::from_seed([3; 32]);
+        let range = Duration::from_secs(1)..=Duration::from_secs(3);
+        assert!((0..1000).all(|_| range.contains(&random(&range, &mut rng))));
+        let never = Duration::MAX..=Duration::MAX;
+        assert_eq!(random(&never, &mut rng), Duration::MAX);
+    }
+
+    #[test]
+    fn the_failing_nodes_remembered_are_bounded() {
+        let (now, mut rng) = (start(), Rng::from_seed([3; 32]));
+        let mut failing = Failing::default();
+        for _ in 0..8 {
+            failing.record(now, id(0), true, &RANGE, &mut rng);
+        }
+        for number in 1..=2 * MAX_FAILING {
+            failing.record(now, id(number), true, &RANGE, &mut rng);
+            assert!(failing.failures.len() <= MAX_FAILING);
+        }
+        assert_eq!(failing.failures.len(), failing.until.len());
+        assert!(failing.pending(id(0), now).is_some(), "the worst are remembered longest");
+
+        failing.record(now + Duration::from_hours(3), id(1), true, &RANGE, &mut rng);
+        assert_eq!(failing.failures.len(), 1, "what is long past is forgotten");
+    }
+
+    #[test]
+    fn a_backoff_for_ever_does_not_overflow() {
+        let now = start();
+        let mut backoff = Backoff::default();
+        backoff.fail(now, &(Duration::MAX..=Duration::MAX));
+        assert!(backoff.pending(now + Duration::from_hours(24)).is_some());
+    }
+}

@@ -48,7 +48,8 @@
 //!   included, are fewer than `max_dialed`: so the share of inbound peers stays free, and thousands
 //!   of static nodes leave no room for candidates. After a failure they wait up to an hour.
 //! - **Bootnodes** are dialed one at a time, in turn, after 20 s without any peer.
-//! - **All** wait 35 s from one dial to the next, and no more than
+//! - **All** wait 35 s from one dial to the next, or 1 to 3 s where two nodes dialed one another at
+//!   the same time and both connections gave way. No more than
 //!   [`max_active_dials`](Config::max_active_dials) are in flight. Static nodes that are due have
 //!   the first pick, in the order in which they came due, at random among equals.
 //! - **Addresses.** A DNS name is looked up before each dial; while lookups fail, the last address

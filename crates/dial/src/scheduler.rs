@@ -1,4 +1,5 @@
 mod checks;
+mod search;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -119,6 +120,7 @@ impl Scheduler {
         match input {
             Input::PeerAdded { id, dialed, kind } => self.peer_added(now, id, dialed, kind),
             Input::PeerRemoved { id } => self.peer_removed(now, id),
+            Input::PeerCollided { id } => self.peer_collided(now, id),
             Input::Refused { id } => self.settle_dial(id, Outcome::Refused),
             Input::PendingInbound { id } => self.pending_inbound(now, id),
             Input::PendingInboundDone { id } => {
@@ -128,7 +130,7 @@ impl Scheduler {
             Input::DialDone { dial, outcome } => self.dial_done(now, dial, outcome),
             Input::Resolved { id, result } => {
                 if let Some(attempt) = self.attempts.take_search(id) {
-                    self.search_done(now, attempt, result);
+                    self.search_answered(now, &attempt, result);
                 }
             }
             Input::AddStatic(node) => self.add_static(now, node),
@@ -180,8 +182,10 @@ impl Scheduler {
             return None;
         }
         let due = self.queue.first().filter(|_| self.may_begin());
+        let search = self.attempts.next_deadline();
+        let pause = self.history.first().filter(|_| self.history.len() >= MAX_HISTORY);
         let stats = Some(self.stats_at).filter(|_| self.looking_for_peers());
-        [due, self.attempts.next_deadline(), self.bootstrap_at, stats].into_iter().flatten().min()
+        [due, search, self.bootstrap_at, pause, stats].into_iter().flatten().min()
     }
 
     /// Whether the node is in the static list.
@@ -235,6 +239,22 @@ impl Scheduler {
             let short = now.saturating_duration_since(peer.since) < self.config.history;
             if short { self.record_failure(now, id) } else { self.failing.forget(id) }
         }
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.parted();
+        }
+        self.requeue(now, id);
+    }
+
+    /// As after a dial that collided, for a node to stay connected to. Others may be offered again.
+    fn peer_collided(&mut self, now: Instant, id: NodeId) {
+        if self.peers.remove(now, id).is_none() {
+            return;
+        }
+        if let Some(target) = self.targets.get_mut(&id).filter(|target| target.is_static)
+            && target.collided(now, &self.config, &mut self.rng)
+        {
+            self.history.remove(id);
+        }
         self.requeue(now, id);
     }
 
@@ -273,46 +293,6 @@ impl Scheduler {
         }
     }
 
-    fn search_done(&mut self, now: Instant, attempt: Attempt, result: Option<Node>) {
-        let id = attempt.node.id();
-        let found = match result.filter(|node| node.id() == id) {
-            Some(node) if node.tcp_addrs().is_empty() => Err(Refusal::NoAddress),
-            Some(node) => self.allowed(&node).ok_or(Refusal::NetRestrict),
-            None => Err(Refusal::NoAddress),
-        };
-        let Some(target) = self.targets.get_mut(&id) else { return };
-        let found = if attempt.stage == Stage::Renewing {
-            match found {
-                Ok(node) if node.tcp_addrs() != attempt.node.tcp_addrs() => {
-                    target.renewal_succeeded(node.clone());
-                    Ok(node)
-                }
-                _ => {
-                    target.renewal_failed(now, &self.config);
-                    return self.attempt_ended(now, &attempt, Outcome::ConnectFailed);
-                }
-            }
-        } else {
-            match found {
-                Ok(node) => {
-                    target.search_succeeded(node.clone());
-                    Ok(node)
-                }
-                Err(refusal) => target.search_failed(now, &self.config).ok_or(refusal),
-            }
-        };
-        match found.and_then(|node| self.node_refusal(now, &node).map_or(Ok(node), Err)) {
-            Ok(node) => self.dial(now, attempt.kind, &node, attempt.renewed),
-            Err(refusal) => {
-                self.tell_refusal(id, refusal);
-                if attempt.kind == DialKind::Dynamic {
-                    self.record_failure(now, id);
-                }
-                self.requeue(now, id);
-            }
-        }
-    }
-
     fn add_bootnode(&mut self, node: Node) {
         let id = node.id();
         if self.bootnodes.len() >= MAX_BOOTNODES {
@@ -336,7 +316,10 @@ impl Scheduler {
             target.is_static = true;
             self.statics = self.statics.saturating_add(1);
         }
-        target.set_node(node);
+        if target.set_node(node) {
+            // The search under way is for the old address.
+            self.attempts.take_search(id);
+        }
         self.held.remove(&id);
         self.failing.forget(id);
         self.requeue(now, id);
@@ -352,6 +335,7 @@ impl Scheduler {
         };
         target.is_static = false;
         target.succeeded();
+        target.parted();
         self.statics = self.statics.saturating_sub(1);
         self.history.remove(id);
         self.failing.forget(id);
@@ -377,7 +361,7 @@ impl Scheduler {
         while self.inbound.pop_due(now).is_some() {}
         while self.history.pop_due(now).is_some() {}
         while let Some(attempt) = self.attempts.pop_overdue(now) {
-            self.search_done(now, attempt, None);
+            self.search_answered(now, &attempt, None);
         }
         while self.may_begin()
             && let Some(id) = self.queue.pop_due(now)
@@ -397,20 +381,14 @@ impl Scheduler {
             }
         } else if let Some(kind) = self.held.remove(&id) {
             let refusal = self
-                .node_refusal(now, target.node())
+                .node_refusal(now, target.node(), true)
                 .or_else(|| (self.free_slots() == 0).then_some(Refusal::NoSlot));
             match refusal {
-                None => self.begin(now, id, kind),
-                Some(Refusal::PendingInbound) => {
-                    self.held.insert(id, kind);
-                    let until = self.inbound.get(id).unwrap_or(now);
-                    self.queue.set(id, until, 0);
-                }
-                Some(refusal) => {
-                    self.tell_refusal(id, refusal);
-                    self.requeue(now, id);
-                }
+                None => return self.begin(now, id, kind),
+                Some(Refusal::PendingInbound) => drop(self.held.insert(id, kind)),
+                Some(refusal) => self.tell_refusal(id, refusal),
             }
+            self.requeue(now, id);
         }
     }
 
@@ -479,13 +457,12 @@ impl Scheduler {
         let again = match outcome {
             Outcome::Added => return self.requeue(now, id),
             Outcome::Collided => target.collided(now, &self.config, &mut self.rng),
-            _ => None,
+            _ => false,
         };
-        if let Some(again) = again {
+        if again {
             self.history.remove(id);
             if !target.is_static && attempt.kind != DialKind::Static && !self.peers.contains(id) {
                 self.held.insert(id, attempt.kind);
-                self.queue.set(id, again, 0);
             }
         } else {
             target.failed(attempt.started, &self.config);
@@ -504,10 +481,11 @@ impl Scheduler {
 
     /// Puts a node where it belongs after something happened to it.
     fn requeue(&mut self, now: Instant, id: NodeId) {
-        if self.held.contains_key(&id) {
-            return;
-        }
         let Some(target) = self.targets.get(&id) else { return self.queue.remove(id) };
+        if self.held.contains_key(&id) {
+            let due = target.backing_off(now).max(self.inbound.pending(id, now));
+            return self.queue.set(id, due.unwrap_or(now), 0);
+        }
         if !target.is_static {
             self.queue.remove(id);
             if !target.is_bootnode && !self.attempts.contains(id) {

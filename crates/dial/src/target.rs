@@ -61,12 +61,15 @@ impl Target {
         self.found.as_ref().unwrap_or(&self.node)
     }
 
-    /// Replaces what is known of the address. What became of earlier dials stays.
-    pub(crate) fn set_node(&mut self, node: Node) {
+    /// Replaces what is known of the address, and tells whether that changes it. What became of
+    /// earlier dials stays.
+    pub(crate) fn set_node(&mut self, node: Node) -> bool {
+        let changed = node != self.node;
         self.node = node;
         self.found = None;
         self.search.reset();
         self.renewal.reset();
+        changed
     }
 
     /// What the next dial begins with.
@@ -120,26 +123,27 @@ impl Target {
         self.retry_at = Some(after(started, delay(&config.static_backoff, self.failures)));
     }
 
-    /// A dial collided. Tells when to dial again, unless that happened too often.
-    pub(crate) fn collided(
-        &mut self,
-        now: Instant,
-        config: &Config,
-        rng: &mut Rng,
-    ) -> Option<Instant> {
+    /// A dial collided. Tells whether to dial again soon, which is not so if it happens too often.
+    pub(crate) fn collided(&mut self, now: Instant, config: &Config, rng: &mut Rng) -> bool {
         self.collisions = self.collisions.saturating_add(1);
-        if self.collisions > MAX_COLLISIONS {
+        let again = self.collisions <= MAX_COLLISIONS;
+        if again {
+            self.retry_at = Some(after(now, random(&config.collision_backoff, rng)));
+        } else {
             self.collisions = 0;
-            return None;
         }
-        self.retry_at = Some(after(now, random(&config.collision_backoff, rng)));
-        self.retry_at
+        again
     }
 
-    /// The node is a peer: what failed before no longer counts.
+    /// The node is a peer: what failed before no longer counts. Collisions do: the remote may take
+    /// this very connection for a second one.
     pub(crate) const fn succeeded(&mut self) {
         self.failures = 0;
-        self.collisions = 0;
         self.retry_at = None;
+    }
+
+    /// The node was a peer, and no collision ended that.
+    pub(crate) const fn parted(&mut self) {
+        self.collisions = 0;
     }
 }

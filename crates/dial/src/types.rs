@@ -62,6 +62,12 @@ pub enum Input {
         /// The node.
         id: NodeId,
     },
+    /// The node is no longer a peer: it refused the connection that we had dialed and admitted, as
+    /// a second one between the two. Comes in the place of [`Input::PeerRemoved`].
+    PeerCollided {
+        /// The node.
+        id: NodeId,
+    },
     /// The set-up of a connection to a node that we dialed was refused at a checkpoint.
     Refused {
         /// The node.
@@ -161,7 +167,7 @@ pub enum Refusal {
     Stopped,
     /// Only static nodes are dialed.
     DialingOff,
-    /// The static list is full.
+    /// The static list, or that of the bootnodes, is full.
     ListFull,
     /// It is in the static list, and dialed from there.
     IsStatic,
@@ -198,7 +204,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::Stopped => "the scheduler was stopped",
             Self::DialingOff => "only static nodes are dialed",
-            Self::ListFull => "the static list is full",
+            Self::ListFull => "the list is full",
             Self::IsStatic => "is in the static list",
             Self::SelfDial => "is self",
             Self::NoPort => "node does not provide a tcp port",

@@ -28,6 +28,7 @@ enum Step {
     RemoveStatic(u8),
     Inbound(u8),
     Gone(u8),
+    GoneByCollision(u8),
     Pending(u8),
     PendingDone(u8),
     Refused(u8),
@@ -58,6 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => node().prop_map(Step::RemoveStatic),
         1 => node().prop_map(Step::Inbound),
         3 => node().prop_map(Step::Gone),
+        1 => node().prop_map(Step::GoneByCollision),
         1 => node().prop_map(Step::Pending),
         1 => node().prop_map(Step::PendingDone),
         1 => node().prop_map(Step::Refused),
@@ -173,6 +175,13 @@ impl Model {
                 let id = self.id(number);
                 self.peers.remove(&id);
                 self.input(Input::PeerRemoved { id });
+            }
+            Step::GoneByCollision(number) => {
+                let id = self.id(number);
+                if self.peers.remove(&id).is_some() && self.scheduler.is_static(id) {
+                    self.past.remove(&id);
+                }
+                self.input(Input::PeerCollided { id });
             }
             Step::Pending(number) => self.input(Input::PendingInbound { id: self.id(number) }),
             Step::PendingDone(number) => {

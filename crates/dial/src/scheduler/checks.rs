@@ -39,10 +39,7 @@ impl Scheduler {
         if target.is_some_and(|target| target.is_static) {
             return Some(Refusal::IsStatic);
         }
-        if node.host().is_none() && node.tcp_addrs().is_empty() {
-            return Some(Refusal::NoAddress);
-        }
-        if let Some(refusal) = self.node_refusal(now, node) {
+        if let Some(refusal) = self.node_refusal(now, node, false) {
             return Some(refusal);
         }
         let backing_off = target.and_then(|target| target.backing_off(now));
@@ -61,7 +58,7 @@ impl Scheduler {
     /// Why a static node or a bootnode is not dialed, slots apart.
     pub(super) fn target_refusal(&self, now: Instant, target: &Target) -> Option<Refusal> {
         let node = target.node();
-        if let Some(refusal) = self.node_refusal(now, node) {
+        if let Some(refusal) = self.node_refusal(now, node, true) {
             return Some(refusal);
         }
         let past = self.past_refusal(now, node.id(), target.backing_off(now));
@@ -89,17 +86,25 @@ impl Scheduler {
         }
     }
 
-    /// Why no node with this id and address is dialed, whatever its past.
-    pub(super) fn node_refusal(&self, now: Instant, node: &Node) -> Option<Refusal> {
+    /// Why no node with this id and address is dialed, whatever its past. Where `searchable`, it
+    /// need not have an address.
+    pub(super) fn node_refusal(
+        &self,
+        now: Instant,
+        node: &Node,
+        searchable: bool,
+    ) -> Option<Refusal> {
         let id = node.id();
         if id == self.config.local_id {
             return Some(Refusal::SelfDial);
         }
         let dialable = !node.tcp_addrs().is_empty();
         match node.host() {
-            Some(_) if !dialable && node.tcp_port().is_none() => return Some(Refusal::NoPort),
-            Some(Host::Ip(_)) if !dialable => return Some(Refusal::NoAddress),
-            _ => {}
+            _ if dialable => {}
+            Some(_) if node.tcp_port().is_none() => return Some(Refusal::NoPort),
+            Some(Host::Ip(_)) => return Some(Refusal::NoAddress),
+            None if !searchable => return Some(Refusal::NoAddress),
+            Some(Host::Dns(_)) | None => {}
         }
         if self.attempts.contains(id) {
             return Some(Refusal::AlreadyDialing);

@@ -198,6 +198,19 @@ fn removing_a_node_ends_the_search_for_it() {
 }
 
 #[test]
+fn a_new_address_ends_the_search_for_the_old_one() {
+    let named = node_named(1, "old.example.org");
+    let mut world = only_static(&named);
+    world.searches("the old name is looked up", [named.clone()]);
+    world.add_static(1);
+    world.dials("the new address is dialed", [1]);
+    world.resolved(1, Some(named.with_ip(ip("10.0.0.7"))));
+    world.end(1, Outcome::HandshakeFailed);
+    world.wait(secs(35));
+    world.dials("what the old name led to does not matter", [1]);
+}
+
+#[test]
 fn an_address_outside_of_netrestrict_is_not_dialed_however_it_was_found() {
     let named = node_named(1, "node.example.org");
     let mut world = World::new(|config| {

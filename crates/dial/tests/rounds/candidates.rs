@@ -258,6 +258,25 @@ fn the_first_check_that_fails_is_told() {
 }
 
 #[test]
+fn when_too_many_dials_are_remembered_candidates_wait() {
+    let mut world = World::with_slots(5);
+    world.inbound_peer(20_000);
+    for number in 1..=16_384 {
+        assert_eq!(world.scheduler.wanted_candidates(), 5);
+        assert_eq!(world.offer([number]), [number]);
+        world.fail(number);
+    }
+    world.take_dialed();
+    assert_eq!(world.scheduler.wanted_candidates(), 0);
+    assert_eq!(world.why_not(20_001), Some(Refusal::NoSlot));
+    world.add_static(20_002);
+    world.dials("static nodes do not wait", [20_002]);
+    assert_eq!(world.scheduler.poll_timeout(), Some(world.now + secs(10)), "for the log");
+    world.wait(secs(35));
+    assert_eq!(world.scheduler.wanted_candidates(), 4);
+}
+
+#[test]
 fn a_candidate_with_a_name_is_looked_up_first() {
     let mut world = World::with_slots(1);
     let named = node_named(1, "node.example.org");

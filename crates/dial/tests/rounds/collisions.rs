@@ -72,7 +72,6 @@ fn a_candidate_that_is_dialing_us_by_then_is_waited_for() {
     world.wait(secs(4));
     world.no_dials("it may become a peer");
     world.input(Input::PendingInboundDone { id: id(1) });
-    world.wait(secs(30));
     world.dials("it did not", [1]);
 }
 
@@ -102,4 +101,28 @@ fn the_third_collision_in_a_row_is_a_failure() {
     world.wait(secs(200));
     world.no_dials("it is a candidate like others");
     assert_eq!(world.offer([1]), [1]);
+}
+
+#[test]
+fn a_peer_that_takes_our_connection_for_a_second_one_is_dialed_again_after_1_to_3_s() {
+    let mut world = World::with_statics([1]);
+    for _ in 0..2 {
+        world.dials("dialed", [1]);
+        world.connect(1);
+        world.input(Input::PeerCollided { id: id(1) });
+        let delay = wait_for_dial(&mut world, 1);
+        assert!((secs(1)..=secs(3) + Duration::from_millis(10)).contains(&delay), "{delay:?}");
+    }
+    world.dials("dialed", [1]);
+    world.connect(1);
+    world.input(Input::PeerCollided { id: id(1) });
+    assert!(wait_for_dial(&mut world, 1) > secs(30), "the third time in a row it waits");
+    world.dials("dialed", [1]);
+    world.connect(1);
+    world.drop_peer(1);
+    wait_for_dial(&mut world, 1);
+    world.dials("it ended otherwise", [1]);
+    world.connect(1);
+    world.input(Input::PeerCollided { id: id(1) });
+    assert!(wait_for_dial(&mut world, 1) < secs(4), "and counts from the start");
 }
