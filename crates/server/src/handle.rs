@@ -108,7 +108,8 @@ impl Handle {
         self.shared.read(|state| state.core.counters().clone())
     }
 
-    /// Connections that are being set up now, in both directions.
+    /// Connections that are being set up now, in both directions, and the slot that the listener
+    /// holds for the next one.
     pub fn pending(&self) -> usize {
         self.shared.read(|state| state.core.pending())
     }

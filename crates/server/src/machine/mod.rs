@@ -334,7 +334,12 @@ impl Core {
             err = %end.reason, "Removing p2p peer"
         );
         self.counters.dropped = self.counters.dropped.saturating_add(1);
-        self.tell_scheduler(now, Input::PeerRemoved { id });
+        // A foreign remote that admitted another connection, one that we refused, says so here.
+        let collided = entry.dialed_as.is_some()
+            && end.side == Side::Remote
+            && end.reason == DisconnectReason::AlreadyConnected;
+        let gone = if collided { Input::PeerCollided { id } } else { Input::PeerRemoved { id } };
+        self.tell_scheduler(now, gone);
         self.outputs.push_back(Output::Dropped(PeerDrop {
             id,
             direction: entry.direction,
@@ -452,7 +457,7 @@ impl Core {
         self.scheduler.is_static(id)
     }
 
-    /// Connections that are being set up, in both directions.
+    /// Connections that are being set up, in both directions, and slots taken for the next ones.
     pub fn pending(&self) -> usize {
         self.setups.len()
     }
