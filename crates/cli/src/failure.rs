@@ -1,0 +1,41 @@
+use std::{fmt, process::ExitCode};
+
+/// Why the program did not do what it was asked for; one line on stderr.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The arguments, or a file that they name, cannot work. Exit code 2.
+    Arguments(String),
+    /// Something failed at work and has been told already. Exit code 1.
+    Told,
+    /// Something failed at work. Exit code 1.
+    Work(String),
+}
+
+impl Failure {
+    /// An argument cannot work.
+    pub(crate) fn arguments(why: impl fmt::Display) -> Self {
+        Self::Arguments(why.to_string())
+    }
+
+    /// Something failed at work.
+    pub(crate) fn work(why: impl fmt::Display) -> Self {
+        Self::Work(why.to_string())
+    }
+
+    /// Prints the line and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let (why, code) = match self {
+            Self::Arguments(why) => (why, 2),
+            Self::Told => return ExitCode::FAILURE,
+            Self::Work(why) => (why, 1),
+        };
+        eprintln!("error: {}", one_line(why));
+        ExitCode::from(code)
+    }
+}
+
+/// The first paragraph of a text as one line.
+pub(crate) fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ")
+}
