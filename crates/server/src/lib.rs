@@ -16,6 +16,8 @@
 
 mod base_protocol;
 mod config;
+#[cfg(feature = "test-util")]
+pub mod contract;
 mod dialer;
 mod discovery;
 mod event;

@@ -1,0 +1,172 @@
+//! The suite of [`Discovery`].
+//!
+//! Its clauses:
+//!
+//! - **finds what it knows**: every node that it was told of comes up as a candidate.
+//! - **never ends**: not when it has nothing to tell either.
+//! - **looks up again**: what it told once it tells again to one who still asks.
+//! - **in rounds of a second**: it does not tell all it knows more often than that, however eagerly
+//!   it is polled.
+//! - **wakes**: a task that waits for it is woken; it need not be polled on suspicion, and is not
+//!   woken all the time.
+//! - **cancellation**: dropping whatever waits for a candidate loses none.
+//! - **resolve ends**: with the node that was asked for, or nothing.
+
+use std::{
+    collections::BTreeSet,
+    future::poll_fn,
+    net::{Ipv4Addr, SocketAddr},
+    task::Poll,
+    time::Duration,
+};
+
+use devp2p_core::{Node, NodeId};
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::time::{sleep, timeout};
+
+use super::{Report, Seen, Suite, ensure, key, node_at, seen};
+use crate::Discovery;
+
+/// How many nodes it is told of.
+const KNOWN: u8 = 20;
+
+/// How long to watch it. Several rounds, so that one more or less at the edges does not count.
+const WATCH: Duration = Duration::from_secs(10);
+
+/// How often it may have a waiting task look in vain.
+const WAKES_PER_CANDIDATE: usize = 20;
+
+/// Tries every clause. `discovery` makes one that knows these nodes.
+pub async fn check(discovery: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Report {
+    let mut suite = Suite::new("Discovery");
+    let make = &discovery;
+    suite.clause("finds what it knows", finds(make)).await;
+    suite.clause("never ends", never_ends(make)).await;
+    suite.clause("looks up again", looks_again(make)).await;
+    suite.clause("in rounds of a second", rounds(make)).await;
+    suite.clause("wakes", wakes(make)).await;
+    suite.clause("cancellation", cancellation(make)).await;
+    suite.clause("resolve ends", resolve_ends(make)).await;
+    suite.report()
+}
+
+fn known() -> Result<Vec<Node>, Seen> {
+    let node = |n| {
+        let address = SocketAddr::from((Ipv4Addr::new(192, 0, 2, n), 30_303));
+        Ok(node_at(key(n)?.public_key(), address))
+    };
+    (1..=KNOWN).map(node).collect()
+}
+
+fn ids(nodes: &[Node]) -> BTreeSet<NodeId> {
+    nodes.iter().map(Node::id).collect()
+}
+
+async fn finds(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
+    let mut source = make(known()?);
+    let mut missing = ids(&known()?);
+    while !missing.is_empty() {
+        match source.next().await {
+            Some(node) => missing.remove(&node.id()),
+            None => return seen(format!("the end, with {} nodes to come", missing.len())),
+        };
+    }
+    Ok(())
+}
+
+async fn never_ends(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
+    for nodes in [Vec::new(), known()?] {
+        let count = nodes.len();
+        let mut source = make(nodes);
+        let ended = timeout(WATCH, async { while source.next().await.is_some() {} }).await;
+        ensure(ended.is_err(), || format!("the end, of a source that knows {count} nodes"))?;
+    }
+    Ok(())
+}
+
+async fn looks_again(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
+    let mut source = make(known()?);
+    for round in 0..2 {
+        let mut missing = ids(&known()?);
+        let all = async {
+            while !missing.is_empty() {
+                match source.next().await {
+                    Some(node) => missing.remove(&node.id()),
+                    None => break,
+                };
+            }
+        };
+        let found = timeout(WATCH, all).await;
+        ensure(found.is_ok() && missing.is_empty(), || {
+            format!("{} of {KNOWN} nodes missing in round {round}", missing.len())
+        })?;
+    }
+    Ok(())
+}
+
+async fn rounds(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
+    let mut source = make(known()?);
+    // One round at once, then one a second.
+    let seconds = usize::try_from(WATCH.as_secs()).unwrap_or(usize::MAX);
+    let most = usize::from(KNOWN).saturating_mul(seconds.saturating_add(1));
+    let mut told = 0_usize;
+    let greedy = async {
+        while told <= most && source.next().await.is_some() {
+            told = told.saturating_add(1);
+        }
+    };
+    let _ = timeout(WATCH, greedy).await;
+    ensure(told <= most, || format!("more than {most} candidates within {WATCH:?}"))
+}
+
+async fn wakes(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
+    let mut source = make(known()?);
+    let (mut polls, mut told) = (0_usize, 0_usize);
+    let watch = poll_fn(|cx| {
+        // One candidate for each time that the task is woken, as under a busy server.
+        polls = polls.saturating_add(1);
+        if let Poll::Ready(Some(_)) = source.poll_next_unpin(cx) {
+            told = told.saturating_add(1);
+            cx.waker().wake_by_ref();
+        }
+        let too_many = told.saturating_add(1).saturating_mul(WAKES_PER_CANDIDATE);
+        if polls > too_many { Poll::Ready(()) } else { Poll::Pending }
+    });
+    let busy = timeout(WATCH, watch).await.is_ok();
+    ensure(!busy, || format!("woken {polls} times for {told} candidates"))?;
+    let two_rounds = usize::from(KNOWN).saturating_mul(2);
+    ensure(told >= two_rounds, || format!("woken for {told} candidates within {WATCH:?}"))
+}
+
+async fn cancellation(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
+    let mut source = make(known()?);
+    let mut missing = ids(&known()?);
+    let all = async {
+        while !missing.is_empty() {
+            // Each of these futures is polled once and dropped.
+            match source.next().now_or_never() {
+                Some(Some(node)) => drop(missing.remove(&node.id())),
+                Some(None) => break,
+                None => sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    let found = timeout(WATCH, all).await;
+    ensure(found.is_ok() && missing.is_empty(), || format!("{} nodes missing", missing.len()))
+}
+
+async fn resolve_ends(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
+    let source = make(known()?);
+    let stranger = key(KNOWN + 1)?.id();
+    for id in ids(&known()?).into_iter().chain([stranger]) {
+        let found = source.resolve(id).await;
+        ensure(found.as_ref().is_none_or(|node| node.id() == id), || {
+            format!("asked for {id}, it told {found:?}")
+        })?;
+    }
+    // The answer needs nothing of the source.
+    let later = source.resolve(stranger);
+    drop(source);
+    later.await;
+    Ok(())
+}
