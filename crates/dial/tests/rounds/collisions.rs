@@ -32,6 +32,15 @@ fn a_static_node_is_dialed_again_after_1_to_3_s() {
 }
 
 #[test]
+fn a_collision_that_was_told_as_refused_first_is_a_collision() {
+    let mut world = World::with_statics([1]);
+    world.dials("both sides dial", [1]);
+    world.input(Input::Refused { id: id(1) });
+    world.end(1, Outcome::Collided);
+    assert!(wait_for_dial(&mut world, 1) < secs(4));
+}
+
+#[test]
 fn a_node_that_became_a_peer_meanwhile_is_not_dialed_again() {
     let mut world = World::with_statics([1]);
     world.dials("both sides dial", [1]);
