@@ -22,7 +22,7 @@ const KEPT_WRITE_SIZE: usize = 1024;
 /// Reads into `buffer` what is there, and at least one byte; 0 is the end of the stream.
 ///
 /// `missing` more bytes would complete what is being read. The buffer grows towards that as the
-/// bytes arrive, at most to three times of them, never at once.
+/// bytes arrive, by doubling, never at once.
 pub(crate) fn poll_fill<Io: AsyncRead>(
     mut io: Pin<&mut Io>,
     cx: &mut Context<'_>,
@@ -30,7 +30,10 @@ pub(crate) fn poll_fill<Io: AsyncRead>(
     missing: usize,
 ) -> Poll<io::Result<usize>> {
     if !buffer.is_empty() || buffer.try_reclaim(READ_SIZE) {
-        buffer.reserve(missing.clamp(PROBE_SIZE, buffer.len().max(READ_SIZE)));
+        let room = buffer.capacity().saturating_sub(buffer.len());
+        if room < missing.min(PROBE_SIZE) {
+            buffer.reserve(missing.clamp(PROBE_SIZE, buffer.len().max(READ_SIZE)));
+        }
         let read = ready!(pin!(io.read_buf(buffer)).poll(cx));
         return Poll::Ready(read);
     }

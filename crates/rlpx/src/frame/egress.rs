@@ -84,7 +84,20 @@ impl Egress {
         self.seal_as_it_is(id, payload, out)
     }
 
-    pub(super) const fn backend(&self) -> Backend {
+    /// Appends a frame with any header and any body, whatever they say, both validly tagged: for
+    /// tools that try what others make of it. The body is padded with zeros to a whole block.
+    pub fn seal_raw(&mut self, header: [u8; 16], body: &[u8], out: &mut BytesMut) {
+        let mut head = [0; HEADER_SIZE];
+        let mut body = body.to_vec();
+        body.resize(padded(body.len()), 0);
+        let tag = self.encrypt(header, &mut head, &mut body);
+        out.put_slice(&head);
+        out.put_slice(&body);
+        out.put_slice(&tag);
+    }
+
+    /// Which kernel computes the tags.
+    pub const fn backend(&self) -> Backend {
         self.mac.backend()
     }
 
@@ -114,17 +127,19 @@ impl Egress {
         out.put_bytes(0, padded(size).saturating_sub(size));
         let frame = out.get_mut(start..).unwrap_or_default();
         if let Some((head, body)) = frame.split_first_chunk_mut::<HEADER_SIZE>() {
-            let tag = self.encrypt(size, head, body);
+            let tag = self.encrypt(header(size), head, body);
             out.put_slice(&tag);
         }
         Ok(())
     }
 
-    fn encrypt(&mut self, size: usize, head: &mut [u8; HEADER_SIZE], body: &mut [u8]) -> [u8; 16] {
-        let mut header = [0; BLOCK];
-        let [_, a, b, c] = u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes();
-        let [d, e, f] = HEADER_DATA;
-        header.as_mut_slice().put_slice(&[a, b, c, d, e, f]);
+    /// The body's tag; the header and its tag are written to `head`.
+    fn encrypt(
+        &mut self,
+        mut header: [u8; BLOCK],
+        head: &mut [u8; HEADER_SIZE],
+        body: &mut [u8],
+    ) -> [u8; TAG_SIZE] {
         self.cipher.apply(&mut header);
         let header_tag = self.mac.header_tag(&header);
         let mut head = head.as_mut_slice();
@@ -136,6 +151,13 @@ impl Egress {
         }
         self.mac.body_tag()
     }
+}
+
+/// The header of a frame whose body has this size.
+fn header(size: usize) -> [u8; BLOCK] {
+    let [_, a, b, c] = u32::try_from(size).unwrap_or(u32::MAX).to_be_bytes();
+    let [d, e, f] = HEADER_DATA;
+    [a, b, c, d, e, f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 }
 
 impl fmt::Debug for Egress {

@@ -157,11 +157,10 @@ impl Ingress {
 
     fn decompress(&self, id: u64, payload: &[u8]) -> Result<Bytes, OpenError> {
         match snappy::decompress(payload, self.limits.message) {
-            Ok(payload) => Ok(payload),
-            Err(_) if id == DISCONNECT && payload.len() <= self.limits.message => {
+            Err(OpenError::Snappy) if id == DISCONNECT && payload.len() <= self.limits.message => {
                 Ok(Bytes::copy_from_slice(payload))
             }
-            Err(error) => Err(error),
+            other => other,
         }
     }
 }

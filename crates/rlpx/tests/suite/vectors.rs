@@ -1,5 +1,4 @@
 //! The published vectors: EIP-8's handshake, captured frames, and a session derived from both.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 use bytes::{Bytes, BytesMut};
 use devp2p_core::{Message, NodeKey, PublicKey};
@@ -12,9 +11,9 @@ use devp2p_rlpx::{
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-const HANDSHAKE: &str = include_str!("vectors/rlpx-eip8-handshake.json");
-const FRAMES: &str = include_str!("vectors/rlpx-frames.json");
-const SESSION: &str = include_str!("vectors/rlpx-derived-session.json");
+const HANDSHAKE: &str = include_str!("../vectors/rlpx-eip8-handshake.json");
+const FRAMES: &str = include_str!("../vectors/rlpx-frames.json");
+const SESSION: &str = include_str!("../vectors/rlpx-derived-session.json");
 
 #[test]
 fn eip8_auths_are_read_whatever_their_version_and_extra_elements() {
