@@ -173,9 +173,7 @@ impl Core {
         if self.stopped {
             return None;
         }
-        let setup =
-            Setup { direction, dial: None, expected, remote: None, refused: None, unwanted: false };
-        self.setups.insert(setup)
+        self.setups.insert(Setup::new(direction, None, expected))
     }
 
     /// An inbound stream was accepted into a slot.
@@ -235,6 +233,9 @@ impl Core {
         };
         match verdict {
             Ok(()) if direction == Direction::Inbound => {
+                if let Some(setup) = self.setups.get_mut(id) {
+                    setup.announced = true;
+                }
                 self.tell_scheduler(now, Input::PendingInbound { id: node });
             }
             Ok(()) => {}
@@ -355,6 +356,9 @@ impl Core {
     /// Adds a static node: it is dialed until it is connected, and again when it is gone.
     pub fn add_peer(&mut self, now: Instant, node: Node) {
         debug!(%node, "Adding static node");
+        for setup in self.setups.values_mut() {
+            setup.unwanted &= setup.expected != Some(node.id());
+        }
         self.tell_scheduler(now, Input::AddStatic(node));
     }
 
@@ -515,7 +519,7 @@ impl Core {
     /// Tells the scheduler that a set-up is over, last of all: it relies on having heard before
     /// whether the peer was added.
     fn conclude(&mut self, now: Instant, setup: &Setup, outcome: Outcome) {
-        if let (Direction::Inbound, Some(remote)) = (setup.direction, setup.remote) {
+        if let (true, Some(remote)) = (setup.announced, setup.remote) {
             self.tell_scheduler(now, Input::PendingInboundDone { id: remote.into() });
         }
         if let Some((dial, _)) = setup.dial {
@@ -532,15 +536,11 @@ impl Core {
     fn drain_scheduler(&mut self) {
         while let Some(output) = self.scheduler.poll_output() {
             match output {
+                // Breaks the scheduler's contract; nobody would do it any more.
+                _ if self.stopped => {}
                 devp2p_dial::Output::Dial { dial, node, kind } => {
-                    let setup = Setup {
-                        direction: Direction::Outbound,
-                        dial: Some((dial, kind)),
-                        expected: Some(node.id()),
-                        remote: None,
-                        refused: None,
-                        unwanted: false,
-                    };
+                    let setup =
+                        Setup::new(Direction::Outbound, Some((dial, kind)), Some(node.id()));
                     // Outbound set-ups need no slot: the scheduler limits them.
                     if let Some(setup) = self.setups.insert(setup) {
                         trace!(%node, ?kind, "New dial task");

@@ -44,8 +44,21 @@ pub(super) struct Setup {
     pub(super) remote: Option<PublicKey>,
     /// A checkpoint refused it; what the dial scheduler will hear of it.
     pub(super) refused: Option<Outcome>,
+    /// The dial scheduler knows of it as a pending inbound connection.
+    pub(super) announced: bool,
     /// The node was removed while we were dialing it.
     pub(super) unwanted: bool,
+}
+
+impl Setup {
+    pub(super) const fn new(
+        direction: Direction,
+        dial: Option<(DialId, DialKind)>,
+        expected: Option<NodeId>,
+    ) -> Self {
+        let (remote, refused) = (None, None);
+        Self { direction, dial, expected, remote, refused, announced: false, unwanted: false }
+    }
 }
 
 /// All connections that are being set up. Their number is bounded: inbound ones by the slots,

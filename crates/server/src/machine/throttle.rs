@@ -92,11 +92,12 @@ impl InboundThrottle {
         if self.limits.lan_policy.exempts(ip) {
             return Ok(());
         }
-        if !self.prefixes.allow(now, &prefix_group(ip)) {
-            return Err(Unwelcome::TooManyFromPrefix);
-        }
+        // In this order: what one address tries too often is not taken from its neighbours.
         if !self.addresses.allow(now, &subscriber(ip)) {
             return Err(Unwelcome::TooManyAttempts);
+        }
+        if !self.prefixes.allow(now, &prefix_group(ip)) {
+            return Err(Unwelcome::TooManyFromPrefix);
         }
         Ok(())
     }

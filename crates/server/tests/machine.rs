@@ -1,0 +1,14 @@
+//! The machine of the server, without IO: who is admitted, who is not and why, what holds a slot
+//! and for how long, and what the dial scheduler is told in which order.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+
+#[path = "machine/admission.rs"]
+mod admission;
+#[path = "machine/inbound.rs"]
+mod inbound;
+#[path = "machine/properties.rs"]
+mod properties;
+#[path = "machine/scheduling.rs"]
+mod scheduling;
+#[path = "machine/world.rs"]
+mod world;

@@ -1,0 +1,169 @@
+//! What the dial scheduler is told, and in which order.
+
+use devp2p_dial::Outcome;
+use devp2p_peer::{
+    Direction::{Inbound, Outbound},
+    DisconnectReason as Reason, Side,
+};
+use devp2p_server::{Output, SetupFailure};
+
+use super::world::{OWN, World, end, id, node, smaller_and_greater};
+
+#[test]
+fn what_the_scheduler_knew_at_its_construction_is_done_first() {
+    let mut world = World::small();
+    world.order(1);
+    // Any call finds it.
+    world.core.add_peer(world.now, node(2));
+    assert!(
+        matches!(world.outputs().as_slice(), [Output::Dial { node, .. }] if node.id() == id(1))
+    );
+}
+
+#[test]
+fn a_dial_is_done_only_after_its_peer_was_added() {
+    let mut world = World::small();
+    world.admit(1, Outbound);
+    assert_eq!(world.told(), ["added 1 dialed static", "done 1 Added"]);
+    world.drop_peer(1);
+    assert_eq!(world.told(), ["removed 1"]);
+}
+
+#[test]
+fn a_dial_is_done_only_after_it_was_refused() {
+    // At the first checkpoint, and at the second.
+    let mut world = World::small();
+    let (first, second) = (world.dial(1), world.dial(2));
+    world.secure(second, 2).unwrap();
+    world.admit(8, Inbound);
+    world.admit(9, Outbound);
+    world.told();
+    world.secure(first, 1).unwrap_err();
+    assert_eq!(world.told(), ["refused 1"]);
+    world.fail(first, SetupFailure::Refused);
+    assert_eq!(world.told(), ["done 1 Refused"]);
+    world.greet(second, 2).unwrap_err();
+    assert_eq!(world.told(), ["refused 2"]);
+    world.fail(second, SetupFailure::Refused);
+    assert_eq!(world.told(), ["done 2 Refused"]);
+}
+
+#[test]
+fn a_dial_that_reaches_another_node_is_refused_under_the_name_of_the_one_it_was_for() {
+    let mut world = World::small();
+    let setup = world.dial(1);
+    world.secure(setup, 2).unwrap_err();
+    world.fail(setup, SetupFailure::Refused);
+    assert_eq!(world.told(), ["refused 1", "done 1 Refused"]);
+}
+
+#[test]
+fn every_end_of_a_dial_has_its_outcome() {
+    let table = [
+        (SetupFailure::Connect, Outcome::ConnectFailed),
+        (SetupFailure::SecureHandshake, Outcome::HandshakeFailed),
+        (SetupFailure::Hello, Outcome::HandshakeFailed),
+        (SetupFailure::Deadline, Outcome::HandshakeFailed),
+        (SetupFailure::Stopped, Outcome::HandshakeFailed),
+        (SetupFailure::RefusedByRemote(Reason::TooManyPeers), Outcome::Refused),
+        (SetupFailure::RefusedByRemote(Reason::UselessPeer), Outcome::Refused),
+        (SetupFailure::RefusedByRemote(Reason::AlreadyConnected), Outcome::Collided),
+    ];
+    for (failure, outcome) in table {
+        let mut world = World::small();
+        let setup = world.dial(1);
+        world.fail(setup, failure);
+        world.fail(setup, failure);
+        assert_eq!(world.told(), [format!("done 1 {outcome:?}")], "{failure:?}");
+    }
+}
+
+#[test]
+fn a_dial_that_gives_way_to_another_connection_collided() {
+    // The remote's dial is a peer.
+    let mut world = World::small();
+    let setup = world.dial(1);
+    world.admit(1, Inbound);
+    world.told();
+    world.core.add_trusted_peer(id(1));
+    world.secure(setup, 1).unwrap_err();
+    world.fail(setup, SetupFailure::Refused);
+    assert_eq!(world.told(), ["refused 1", "done 1 Collided"]);
+
+    // The remote's dial goes first.
+    let (smaller, _) = smaller_and_greater();
+    let mut world = World::small();
+    let (dialed, inbound) = (world.dial(smaller), world.inbound());
+    world.secure(inbound, smaller).unwrap();
+    world.secure(dialed, smaller).unwrap_err();
+    world.fail(dialed, SetupFailure::Refused);
+    assert_eq!(
+        world.told(),
+        [format!("pending {smaller}"), format!("refused {smaller}"), "done 1 Collided".into()]
+    );
+}
+
+#[test]
+fn a_dialed_peer_that_takes_us_for_connected_already_collided() {
+    let table = [
+        (Outbound, Reason::AlreadyConnected, Side::Remote, "collided 1"),
+        (Outbound, Reason::AlreadyConnected, Side::Local, "removed 1"),
+        (Outbound, Reason::TooManyPeers, Side::Remote, "removed 1"),
+        (Inbound, Reason::AlreadyConnected, Side::Remote, "removed 1"),
+    ];
+    for (direction, reason, side, told) in table {
+        let mut world = World::small();
+        world.admit(1, direction);
+        world.told();
+        world.core.handle_peer_ended(world.now, id(1), end(reason, side));
+        assert_eq!(world.told(), [told], "{direction} {reason} {side:?}");
+    }
+}
+
+#[test]
+fn an_inbound_connection_is_pending_between_the_checkpoints() {
+    let mut world = World::small();
+    let setup = world.inbound();
+    assert!(world.told().is_empty(), "nobody knows who it is");
+    world.secure(setup, 1).unwrap();
+    assert_eq!(world.told(), ["pending 1"]);
+    world.greet(setup, 1).unwrap();
+    assert_eq!(world.told(), ["added 1 inbound", "no longer pending 1"]);
+
+    // However it ends.
+    let setup = world.inbound();
+    world.core.add_trusted_peer(id(2));
+    world.secure(setup, 2).unwrap();
+    world.fail(setup, SetupFailure::Deadline);
+    assert_eq!(world.told(), ["pending 2", "no longer pending 2"]);
+    // One that never was pending never ceases to be: another one of the same node may be.
+    let setup = world.inbound();
+    world.secure(setup, OWN).unwrap_err();
+    world.fail(setup, SetupFailure::Refused);
+    assert!(world.told().is_empty());
+}
+
+#[test]
+fn a_stream_that_was_handed_in_is_no_dial() {
+    let mut world = World::small();
+    let setup = world.core.begin_setup(Outbound, Some(id(1))).unwrap();
+    world.secure(setup, 1).unwrap();
+    world.greet(setup, 1).unwrap();
+    assert_eq!(world.told(), ["added 1 dialed"]);
+    let setup = world.core.begin_setup(Outbound, Some(id(2))).unwrap();
+    assert_eq!(world.secure(setup, 3), Err(Reason::UnexpectedIdentity));
+    world.fail(setup, SetupFailure::Refused);
+    assert!(world.told().is_empty());
+}
+
+#[test]
+fn commands_and_answers_are_passed_on() {
+    let mut world = World::small();
+    world.core.add_peer(world.now, node(1));
+    world.core.handle_resolved(world.now, id(1), Some(node(1)));
+    world.core.handle_resolved(world.now, id(2), None);
+    world.core.remove_peer(world.now, id(1));
+    assert_eq!(world.told(), ["static 1", "resolved 1 true", "resolved 2 false", "not static 1"]);
+    assert_eq!(world.core.wanted_candidates(), 7);
+    assert!(world.core.handle_candidate(world.now, node(3)).is_err());
+}
