@@ -224,7 +224,8 @@ mod tests {
     #[test]
     fn what_cannot_be_offered() {
         use CapabilityProblem::*;
-        let cases: [(&[(&str, u64, u64)], Option<CapabilityProblem>); 9] = [
+        type Offer<'a> = (&'a str, u64, u64);
+        let cases: [(&[Offer<'_>], Option<CapabilityProblem>); 9] = [
             (&[("eth", 68, 17), ("eth", 69, 18), ("snap", 1, 8)], None),
             (&[("12345678", 0, 1)], None),
             (&[("123456789", 0, 1)], Some(NameLength)),

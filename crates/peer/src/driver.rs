@@ -5,28 +5,25 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use devp2p_core::{BoxConnection, ConnectionError, Message, Rng};
-use tokio::{
-    task::{Id, JoinError, JoinSet},
-    time::{Sleep, sleep_until, timeout},
-};
-use tracing::{Instrument as _, Span, debug, trace};
+use tokio::time::{Sleep, sleep_until};
+use tracing::trace;
 
 use crate::{
-    Capability, Config, Direction, DisconnectReason, End, Established, Event, MessageDirection,
-    MessageEvent, Observer, Peer, Protocol, ProtocolError, ProtocolStream, Received, Session,
-    SharedCapability, Side,
+    Config, Direction, DisconnectReason, End, Established, Event, MessageDirection, MessageEvent,
+    Observer, Peer, Protocol, Received, Session, SharedCapability, Side,
     farewell::farewell,
     link::{Facts, Link},
     protocol::offers,
     share_capabilities,
+    tasks::Tasks,
 };
 
-/// How many messages are read or sent before other tasks have their turn: a connection whose
-/// stream is always ready must not keep a thread to itself.
+/// How many messages are read and sent before other tasks have their turn: a connection that is
+/// always ready must not keep a thread to itself.
 const BATCH: usize = 32;
 
 impl Established {
@@ -41,7 +38,8 @@ impl Established {
     /// Nothing happens before the future is polled, which must be on a tokio runtime. It owns the
     /// tasks of the subprotocols: when it is done they have ended, and the connection is closed.
     /// It ends with the connection, with the first subprotocol that returns, or by
-    /// [`Peer::disconnect`]. Events are logged in the span in which it is first polled.
+    /// [`Peer::disconnect`]. What it logs belongs to the span in which it is first polled, and so
+    /// do the subprotocols.
     ///
     /// # Cancel safety
     /// The future may be dropped at any time: that closes the connection without a word and aborts
@@ -53,13 +51,11 @@ impl Established {
         observer: Option<Arc<dyn Observer>>,
     ) -> (Peer, Pin<Box<dyn Future<Output = End> + Send>>) {
         let shared = self.shared(protocols);
-        let running = shared
-            .iter()
-            .filter_map(|shared| {
-                protocols.iter().find(|protocol| protocol.capability() == shared.capability)
-            })
-            .cloned()
-            .collect();
+        let find = |shared: &SharedCapability| {
+            protocols.iter().find(|protocol| protocol.capability() == shared.capability).cloned()
+        };
+        let running = shared.iter().map(find).enumerate();
+        let running = running.filter_map(|(index, found)| Some((index, found?))).collect();
         let session = Session::new(&self.config, shared, seed(&self.config), clock());
         let facts = Facts {
             direction,
@@ -85,21 +81,28 @@ fn seed(config: &Config) -> [u8; 32] {
     config.seed.unwrap_or_else(|| Rng::from_os().map_or([0; 32], |mut rng| rng.seed()))
 }
 
+/// Shows the end of a future that was dropped to the handles and streams that others hold.
+struct CloseOnDrop(Arc<Link>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        // After a regular end this changes nothing.
+        self.0.disconnect(DisconnectReason::Requested, Some("the peer was dropped".into()));
+    }
+}
+
 async fn drive(
     connection: BoxConnection,
     guard: CloseOnDrop,
-    protocols: Vec<Protocol>,
+    protocols: Vec<(usize, Protocol)>,
     config: Config,
     observer: Option<Arc<dyn Observer>>,
 ) -> End {
-    let (names, tasks) = spawn(&guard.0, &protocols);
-    let timer = Box::pin(sleep_until(tokio::time::Instant::from_std(clock())));
     let mut driver = Driver {
         connection,
         link: Arc::clone(&guard.0),
-        names,
-        tasks,
-        timer,
+        tasks: Tasks::spawn(&guard.0, &protocols),
+        timer: Box::pin(sleep_until(clock().into())),
         armed: None,
         observer,
         ingress: 0,
@@ -108,48 +111,21 @@ async fn drive(
         end: None,
     };
     let end = poll_fn(|cx| driver.poll(cx)).await;
-    debug!(reason = %end.reason, side = ?end.side, error = end.error.as_deref(), "Peer is going");
+    trace!(reason = %end.reason, side = ?end.side, error = end.error.as_deref(), "Peer is going");
     driver.close(&end, &config).await;
     end
-}
-
-/// Spawns each subprotocol as a task of its own, so that a panic stays in it.
-fn spawn(
-    link: &Arc<Link>,
-    protocols: &[Protocol],
-) -> (Vec<(Id, Capability)>, JoinSet<Result<(), ProtocolError>>) {
-    let (mut names, mut tasks) = (Vec::new(), JoinSet::new());
-    for (index, protocol) in protocols.iter().enumerate() {
-        let capability = protocol.capability();
-        trace!(%capability, "Starting protocol");
-        let stream = ProtocolStream::new(Arc::clone(link), index);
-        let run = protocol.run(Peer(Arc::clone(link)), stream).instrument(Span::current());
-        names.push((tasks.spawn(run).id(), capability));
-    }
-    (names, tasks)
-}
-
-/// Shows the end of a future that was dropped to the handles and streams that others hold.
-struct CloseOnDrop(Arc<Link>);
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        // Does nothing after a regular end.
-        self.0.disconnect(DisconnectReason::Requested, Some("the peer was dropped".into()));
-    }
 }
 
 /// A running peer, until its end is decided.
 struct Driver {
     connection: BoxConnection,
     link: Arc<Link>,
-    names: Vec<(Id, Capability)>,
-    tasks: JoinSet<Result<(), ProtocolError>>,
+    tasks: Tasks,
     timer: Pin<Box<Sleep>>,
-    /// When the timer will fire.
+    /// When the timer fires, once it is set.
     armed: Option<Instant>,
     observer: Option<Arc<dyn Observer>>,
-    /// The connection's ingress when it was last looked at.
+    /// The connection's ingress when the timer last fired.
     ingress: u64,
     /// The connection has not ended.
     readable: bool,
@@ -185,38 +161,8 @@ impl Driver {
         }
     }
 
-    fn drain_events(&mut self) {
-        loop {
-            let event = self.link.lock().session.poll_event();
-            match event {
-                None => return,
-                Some(Event::Ended(end)) => self.end = Some(end),
-                Some(Event::Received(Received { protocol, id, size })) => {
-                    self.link.wake_reader(protocol);
-                    self.observe(MessageDirection::Received, protocol, id, size);
-                }
-            }
-        }
-    }
-
     fn poll_tasks(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(Some(result)) = self.tasks.poll_join_next_with_id(cx) {
-            let (id, ended) = match result {
-                Ok((id, Ok(()))) => (id, (DisconnectReason::Quitting, None)),
-                Ok((id, Err(error))) => (id, (error.reason(), Some(error.to_string()))),
-                Err(error) => {
-                    let id = error.id();
-                    (id, (DisconnectReason::Subprotocol, Some(panic_text(error))))
-                }
-            };
-            let name = self.names.iter().find(|(task, _)| *task == id).map(|(_, name)| name);
-            let name = name.map(ToString::to_string).unwrap_or_default();
-            let (reason, error) = ended;
-            match &error {
-                None => trace!(capability = %name, "Protocol returned"),
-                Some(error) => trace!(capability = %name, %error, "Protocol failed"),
-            }
-            let error = error.map(|error| format!("subprotocol {name}: {error}"));
+        while let Poll::Ready(Some((reason, error))) = self.tasks.poll_ended(cx) {
             self.link.lock().session.disconnect(reason, error);
         }
     }
@@ -227,7 +173,7 @@ impl Driver {
             // A deadline that only moved away is looked at when the timer fires.
             if self.armed.is_none_or(|armed| deadline < armed) {
                 self.armed = Some(deadline);
-                self.timer.as_mut().reset(tokio::time::Instant::from_std(deadline));
+                self.timer.as_mut().reset(deadline.into());
             }
             if self.timer.as_mut().poll(cx).is_pending() {
                 return;
@@ -252,19 +198,11 @@ impl Driver {
                 Poll::Pending => break,
                 Poll::Ready(Err(error)) => self.write_failed(&error),
                 Poll::Ready(Ok(())) => {
-                    let transmit = {
-                        let mut state = self.link.lock();
-                        // The last word is left for the farewell, which has a deadline.
-                        if state.session.end().is_some() {
-                            None
-                        } else {
-                            state.session.poll_transmit(clock())
-                        }
-                    };
-                    let Some(transmit) = transmit else { break };
+                    if !self.send_next() {
+                        break;
+                    }
                     wrote = true;
                     *budget = budget.saturating_sub(1);
-                    self.send(transmit.protocol, transmit.message);
                 }
             }
         }
@@ -277,15 +215,26 @@ impl Driver {
         wrote
     }
 
-    fn send(&mut self, protocol: Option<usize>, message: Message) {
-        let (id, size) = (message.id, message.payload.len());
-        if let Err(error) = self.connection.as_mut().start_send(message) {
-            return self.write_failed(&error);
+    /// Sends the session's next message; false where there is none.
+    fn send_next(&mut self) -> bool {
+        let transmit = {
+            let mut state = self.link.lock();
+            // Our Disconnect is left to the farewell, which has a deadline.
+            if state.session.end().is_some() {
+                return false;
+            }
+            state.session.poll_transmit(clock())
+        };
+        let Some(transmit) = transmit else { return false };
+        let (id, size) = (transmit.message.id, transmit.message.payload.len());
+        if let Err(error) = self.connection.as_mut().start_send(transmit.message) {
+            self.write_failed(&error);
+        } else if let Some(protocol) = transmit.protocol {
+            self.link.wake_writer(protocol);
+            let relative = self.link.shared.get(protocol).and_then(|shared| shared.relative(id));
+            self.observe(MessageDirection::Sent, protocol, relative.unwrap_or(id), size);
         }
-        let Some(protocol) = protocol else { return };
-        self.link.wake_writer(protocol);
-        let relative = self.link.shared.get(protocol).and_then(|shared| shared.relative(id));
-        self.observe(MessageDirection::Sent, protocol, relative.unwrap_or(id), size);
+        true
     }
 
     fn write_failed(&mut self, error: &ConnectionError) {
@@ -319,6 +268,20 @@ impl Driver {
         self.link.lock().session.handle_closed(error);
     }
 
+    fn drain_events(&mut self) {
+        loop {
+            let event = self.link.lock().session.poll_event();
+            match event {
+                None => return,
+                Some(Event::Ended(end)) => self.end = Some(end),
+                Some(Event::Received(Received { protocol, id, size })) => {
+                    self.link.wake_reader(protocol);
+                    self.observe(MessageDirection::Received, protocol, id, size);
+                }
+            }
+        }
+    }
+
     fn observe(&self, direction: MessageDirection, protocol: usize, id: u64, size: usize) {
         let (Some(observer), Some(shared)) = (&self.observer, self.link.shared.get(protocol))
         else {
@@ -329,7 +292,7 @@ impl Driver {
 
     /// Says goodbye where the remote has not, and gives the tasks their time, both at once.
     async fn close(self, end: &End, config: &Config) {
-        let Self { mut connection, mut tasks, .. } = self;
+        let Self { mut connection, tasks, .. } = self;
         let (mut write, mut linger) = (config.disconnect_write, config.linger);
         if end.reason == DisconnectReason::Quitting {
             (write, linger) = (write.min(config.stop_linger), linger.min(config.stop_linger));
@@ -338,38 +301,14 @@ impl Driver {
             if end.side == Side::Local && end.reason != DisconnectReason::NetworkError {
                 farewell(&mut connection, end.reason, write, linger).await;
             }
-            drop(connection);
         });
-        {
-            let mut returned = pin!(timeout(config.task_grace, join_all(&mut tasks)));
-            let (mut said, mut joined) = (false, false);
-            poll_fn(|cx| {
-                said = said || goodbye.as_mut().poll(cx).is_ready();
-                joined = joined || returned.as_mut().poll(cx).is_ready();
-                if said && joined { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-        }
-        tasks.abort_all();
-        // A task that blocks its thread cannot be aborted, and is not waited for.
-        let _ = timeout(ABORT_WAIT, join_all(&mut tasks)).await;
-    }
-}
-
-/// How long aborted tasks have to be dropped.
-const ABORT_WAIT: Duration = Duration::from_millis(100);
-
-async fn join_all(tasks: &mut JoinSet<Result<(), ProtocolError>>) {
-    while tasks.join_next().await.is_some() {}
-}
-
-fn panic_text(error: JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(panic) => {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            format!("panicked: {}", text.unwrap_or("with something else than a text"))
-        }
-        Err(error) => error.to_string(),
+        let mut finish = pin!(tasks.finish(config.task_grace));
+        let (mut said, mut finished) = (false, false);
+        poll_fn(|cx| {
+            said = said || goodbye.as_mut().poll(cx).is_ready();
+            finished = finished || finish.as_mut().poll(cx).is_ready();
+            if said && finished { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }

@@ -25,18 +25,12 @@ pub(crate) async fn farewell(
 ) {
     let mut outgoing = Some(reason.message());
     let mut closed = false;
-    let written = timeout(
-        write,
-        poll_fn(|cx| {
-            closed = closed || poll_discard(connection, cx).is_ready();
-            if closed && outgoing.is_some() {
-                return Poll::Ready(false);
-            }
-            poll_write(connection.as_mut(), &mut outgoing, cx).map(|result| result.is_ok())
-        }),
-    )
-    .await;
-    if !closed && matches!(written, Ok(true)) {
+    let sending = poll_fn(|cx| {
+        // A remote that has closed its side may still read ours.
+        closed = closed || poll_discard(connection, cx).is_ready();
+        poll_write(connection.as_mut(), &mut outgoing, cx).map(|result| result.is_ok())
+    });
+    if timeout(write, sending).await == Ok(true) && !closed {
         // When this time is over the connection is closed in any case.
         let _ = timeout(close, poll_fn(|cx| poll_discard(connection, cx))).await;
     }

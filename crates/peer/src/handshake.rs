@@ -100,15 +100,15 @@ async fn exchange(
     let (mut written, mut read) = (None, None);
     poll_fn(|cx| {
         // Writing comes first. If it fails, the remote's reason may still be read.
-        if written.is_none() {
-            if let Poll::Ready(result) = poll_write(connection.as_mut(), &mut outgoing, cx) {
-                written = Some(result);
-            }
+        if written.is_none()
+            && let Poll::Ready(result) = poll_write(connection.as_mut(), &mut outgoing, cx)
+        {
+            written = Some(result);
         }
-        if read.is_none() {
-            if let Poll::Ready(next) = connection.as_mut().poll_next(cx) {
-                read = Some(first(next)?);
-            }
+        if read.is_none()
+            && let Poll::Ready(next) = connection.as_mut().poll_next(cx)
+        {
+            read = Some(first(next)?);
         }
         match (&mut written, &mut read) {
             (Some(Ok(())), Some(payload)) => Poll::Ready(Ok(std::mem::take(payload))),

@@ -109,8 +109,8 @@ impl Link {
         let paused = !state.session.wants_message();
         match state.session.receive(clock(), protocol) {
             Some(message) => {
-                // While reading was paused the driver waits for just this.
-                let driver = if paused { state.driver.take() } else { None };
+                let resumed = paused && state.session.wants_message();
+                let driver = if resumed { state.driver.take() } else { None };
                 drop(state);
                 wake(driver);
                 Poll::Ready(Some(message))
@@ -123,6 +123,16 @@ impl Link {
                 Poll::Pending
             }
         }
+    }
+
+    /// The subprotocol's stream is gone.
+    pub(crate) fn discard(&self, protocol: usize) {
+        let driver = {
+            let mut state = self.lock();
+            state.session.discard(clock(), protocol);
+            state.driver.take()
+        };
+        wake(driver);
     }
 
     pub(crate) fn poll_send(

@@ -8,7 +8,7 @@ use std::{
 use devp2p_core::Message;
 use futures_core::Stream;
 use futures_sink::Sink;
-use pin_project::pin_project;
+use pin_project::{pin_project, pinned_drop};
 
 use crate::{
     SendError, SharedCapability,
@@ -22,11 +22,12 @@ use crate::{
 /// is going and all that arrived was taken. As a sink it is ready while the subprotocol's own
 /// queue has room; `poll_flush` waits until all of it was handed to the connection, ahead of any
 /// later Disconnect. Once the peer is going, sending is [`SendError::Closed`]. Closing the sink
-/// flushes it and no more: the peer ends when the subprotocol returns.
+/// flushes it and no more: the peer ends when the subprotocol returns. Once this is dropped, what
+/// still comes for the subprotocol is dropped too.
 ///
 /// # Cancel safety
 /// Whatever waits here may be dropped at any time: no message is lost or cut, in either direction.
-#[pin_project]
+#[pin_project(PinnedDrop)]
 pub struct ProtocolStream {
     link: Arc<Link>,
     protocol: usize,
@@ -72,6 +73,15 @@ impl Sink<Message> for ProtocolStream {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         self.poll_flush(cx)
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for ProtocolStream {
+    /// Frees what nobody will take, also where handles outlive the peer.
+    fn drop(self: Pin<&mut Self>) {
+        let this = self.project();
+        this.link.discard(*this.protocol);
     }
 }
 

@@ -59,6 +59,8 @@ struct Lane {
     outbound: Queue,
     /// Since when the inbound queue has been full and nothing was taken from it.
     stalled_since: Option<Instant>,
+    /// The subprotocol has dropped its stream: what comes for it is dropped as well.
+    deaf: bool,
 }
 
 /// What [`Session::poll_event`] reports.
@@ -135,6 +137,7 @@ impl Session {
                 inbound: Queue::new(config.inbound_messages, config.inbound_bytes),
                 outbound: Queue::new(config.outbound_messages, config.outbound_bytes),
                 stalled_since: None,
+                deaf: false,
             })
             .collect();
         Self {
@@ -232,6 +235,14 @@ impl Session {
         let Some((protocol, id, lane)) = lane else {
             return self.breach(format!("message id {:#x} is out of range", message.id));
         };
+        if lane.deaf {
+            return;
+        }
+        if !lane.inbound.has_room() {
+            // The caller did not ask `wants_message`; the bound holds all the same.
+            let error = Some("a message came while reading was paused".into());
+            return self.disconnect(DisconnectReason::Subprotocol, error);
+        }
         let size = message.payload.len();
         lane.inbound.push(Message { id, payload: message.payload });
         if !lane.inbound.has_room() {
@@ -259,14 +270,14 @@ impl Session {
             Some(ConnectionError::ReadTimeout) => {
                 self.disconnect(DisconnectReason::ReadTimeout, error.map(ToString::to_string));
             }
-            _ => {
-                let broken = self.broken.take().map(|(_, error)| error);
-                let error = broken.or_else(|| error.map(ToString::to_string));
-                let error = error.or_else(|| Some("the remote closed the connection".into()));
-                let reason = DisconnectReason::NetworkError;
-                self.finish(End { reason, side: Side::Remote, error });
-            }
+            Some(error) => self.lost(error.to_string()),
+            None => self.lost("the remote closed the connection".into()),
         }
+    }
+
+    fn lost(&mut self, error: String) {
+        let reason = DisconnectReason::NetworkError;
+        self.finish(End { reason, side: Side::Remote, error: Some(error) });
     }
 
     /// The connection takes no further messages. For a moment what the remote sent before is
@@ -286,8 +297,8 @@ impl Session {
         if self.end.is_some() {
             return;
         }
-        if self.broken.as_ref().is_some_and(|(until, _)| *until <= now) {
-            return self.handle_closed(None);
+        if let Some((_, error)) = self.broken.take_if(|(until, _)| *until <= now) {
+            return self.lost(error);
         }
         let late = |lane: &Lane| self.stall_deadline(lane).is_some_and(|deadline| deadline <= now);
         if let Some(shared) = self
@@ -383,6 +394,16 @@ impl Session {
             }
         }
         Some(message)
+    }
+
+    /// Drops what waits for a subprotocol, and what will yet come for it: its stream is gone.
+    pub fn discard(&mut self, now: Instant, protocol: usize) {
+        let Some(lane) = self.lanes.get_mut(protocol) else { return };
+        lane.inbound.clear();
+        lane.deaf = true;
+        if lane.stalled_since.take().is_some() && !self.is_paused() {
+            self.pings.resume(now);
+        }
     }
 
     /// Whether [`send`](Self::send) would take a message of this subprotocol.
