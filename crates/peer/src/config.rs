@@ -82,3 +82,28 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every limit bounds what a remote can make this node hold or wait for; who weakens one does
+    /// it here as well.
+    #[test]
+    fn defaults_are_safe() {
+        let config = Config::default();
+        assert!(config.hello_timeout <= Duration::from_secs(5));
+        assert!(config.ping_interval <= Duration::from_secs(15));
+        assert!(config.pong_timeout <= Duration::from_secs(15));
+        assert!(config.ping_burst <= 5 && config.ping_refill >= Duration::from_secs(1));
+        assert!(config.ping_excess <= 256);
+        assert!(config.inbound_messages <= 256 && config.inbound_bytes <= 2 << 20);
+        assert!(config.outbound_messages <= 256 && config.outbound_bytes <= 2 << 20);
+        assert!(config.max_message < 1 << 24);
+        assert!(config.stall_timeout <= Duration::from_secs(30));
+        assert!(config.disconnect_write <= Duration::from_secs(1));
+        assert!(config.linger <= Duration::from_secs(2));
+        assert!(config.stop_linger <= Duration::from_millis(500));
+        assert!(config.task_grace <= Duration::from_millis(500));
+    }
+}

@@ -22,8 +22,9 @@ use crate::{
     tasks::Tasks,
 };
 
-/// How many messages are read and sent before other tasks have their turn: a connection that is
-/// always ready must not keep a thread to itself.
+/// How many messages are sent, and how many read, before other tasks have their turn: a connection
+/// that is always ready must not keep a thread to itself. Each has its own share, so that neither
+/// direction uses up the other's.
 const BATCH: usize = 32;
 
 impl Established {
@@ -140,18 +141,18 @@ impl Driver {
     /// and reading does not wait for writing.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.link.register_driver(cx);
-        let mut budget = BATCH;
+        let (mut to_write, mut to_read) = (BATCH, BATCH);
         loop {
             self.poll_tasks(cx);
             self.poll_timer(cx);
-            let wrote = self.poll_write(cx, &mut budget);
-            let read = self.poll_read(cx, &mut budget);
+            let wrote = self.poll_write(cx, &mut to_write);
+            let read = self.poll_read(cx, &mut to_read);
             self.drain_events();
             if let Some(end) = self.end.take() {
                 self.link.wake_all();
                 return Poll::Ready(end);
             }
-            if budget == 0 {
+            if to_write == 0 || to_read == 0 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }

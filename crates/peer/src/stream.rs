@@ -2,13 +2,14 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use devp2p_core::Message;
 use futures_core::Stream;
 use futures_sink::Sink;
 use pin_project::{pin_project, pinned_drop};
+use tokio::task::coop::poll_proceed;
 
 use crate::{
     SendError, SharedCapability,
@@ -23,7 +24,8 @@ use crate::{
 /// queue has room; `poll_flush` waits until all of it was handed to the connection, ahead of any
 /// later Disconnect. Once the peer is going, sending is [`SendError::Closed`]. Closing the sink
 /// flushes it and no more: the peer ends when the subprotocol returns. Once this is dropped, what
-/// still comes for the subprotocol is dropped too.
+/// still comes for the subprotocol is dropped too. Messages count for tokio's budget of a task, so
+/// that a busy remote cannot keep a thread.
 ///
 /// # Cancel safety
 /// Whatever waits here may be dropped at any time: no message is lost or cut, in either direction.
@@ -49,7 +51,12 @@ impl Stream for ProtocolStream {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         let this = self.project();
-        this.link.poll_receive(*this.protocol, cx)
+        let turn = ready!(poll_proceed(cx));
+        let next = this.link.poll_receive(*this.protocol, cx);
+        if next.is_ready() {
+            turn.made_progress();
+        }
+        next
     }
 }
 
@@ -58,7 +65,12 @@ impl Sink<Message> for ProtocolStream {
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let this = self.project();
-        this.link.poll_send(*this.protocol, cx, SendStage::Room)
+        let turn = ready!(poll_proceed(cx));
+        let room = this.link.poll_send(*this.protocol, cx, SendStage::Room);
+        if room.is_ready() {
+            turn.made_progress();
+        }
+        room
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {

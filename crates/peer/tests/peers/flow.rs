@@ -192,6 +192,27 @@ async fn a_full_sink_of_one_does_not_hold_up_another() {
     assert!(before <= 7, "{before}");
 }
 
+/// A connection that takes all that is sent, and a subprotocol that never stops sending: what
+/// comes in is read all the same.
+#[tokio::test(start_paused = true)]
+async fn sending_without_end_does_not_keep_from_reading() {
+    let eager = script("a", |_, mut stream| {
+        Box::pin(async move {
+            loop {
+                stream.feed(message(0, vec![])).await?;
+            }
+        })
+    });
+    let mut pipe = PipeConfig::default();
+    (pipe.messages, pipe.bytes) = (usize::MAX, usize::MAX);
+    let (live, mut raw) = against_raw_over(&config(), &pipe, &[eager]).await;
+    settle().await;
+    raw.send(DisconnectReason::TooManyPeers.message()).await.unwrap();
+    settle().await;
+    assert!(live.peer.is_closed());
+    assert_eq!(live.end.await.unwrap().reason, DisconnectReason::TooManyPeers);
+}
+
 /// Both sides send all they can, over buffers of one message; both read on the side.
 #[tokio::test(start_paused = true)]
 async fn two_busy_peers_do_not_block_each_other() {
