@@ -120,7 +120,7 @@ impl Handle {
     }
 
     /// Sets up an open stream of any kind as a connection: one that we opened, where `expected`
-    /// says to whom, or one that a remote opened. The checks by address do not concern it; all
+    /// must say to whom, or one that a remote opened. The checks by address do not concern it; all
     /// others do.
     ///
     /// Not cancel-safe: dropping it closes the stream, and a set-up that was under way counts as
@@ -136,6 +136,9 @@ impl Handle {
     ) -> Result<NodeId, SetupError> {
         if self.shared.quit.is_cancelled() {
             return Err(SetupError::Stopped);
+        }
+        if direction == Direction::Outbound && expected.is_none() {
+            return Err(SetupError::MissingKey);
         }
         let id = expected.map(NodeId::from);
         let setup = self

@@ -1,22 +1,20 @@
 //! Two servers that dial each other at the same moment end up with one connection.
-#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
 #[expect(dead_code, reason = "this file uses a part of it")]
 mod support;
 
-use std::{future::poll_fn, time::Duration};
+use std::time::Duration;
 
 use devp2p_core::NodeId;
 use devp2p_peer::{Direction, DisconnectReason, HelloError};
-use devp2p_server::{Event, Handle, Io, Listener as _, Transport as _};
-use tokio::time::{sleep, timeout};
+use devp2p_server::{Event, Handle, Io};
+use tokio::time::sleep;
 
 use self::support::{
-    Remote, addr, hello, id, key,
-    links::{Latency, LinkListener, Links},
-    next_event, node, now,
-    plain::PlainTransport,
-    server, wait_for_peers,
+    Listening, Remote, id,
+    links::{Latency, Links},
+    next_event, node, now, server, wait_for_peers,
 };
 
 const fn millis(millis: u64) -> Duration {
@@ -101,28 +99,6 @@ async fn one_connection_comes_of_two_dials() {
         }
     }
     assert!((400..1_200).contains(&dialed_by_smaller), "both kinds occur: {dialed_by_smaller}");
-}
-
-/// A remote that the test moves by hand, with a listener, at the place of node `n`.
-struct Listening {
-    listener: LinkListener,
-    n: u16,
-}
-
-impl Listening {
-    fn new(links: &Links, n: u16) -> Self {
-        Self { listener: links.listen(addr(n)).unwrap(), n }
-    }
-
-    async fn accept(&mut self) -> Io {
-        let next = poll_fn(|cx| self.listener.poll_accept(cx));
-        timeout(Duration::from_secs(300), next).await.expect("it was not dialed").unwrap()
-    }
-
-    async fn secure(&self, io: Io) -> Remote {
-        let connection = PlainTransport::new(key(self.n)).accept(io).await.unwrap();
-        Remote { connection, hello: hello(self.n, &["test"]) }
-    }
 }
 
 /// The numbers of two nodes in the order of their ids.

@@ -49,6 +49,8 @@ pub enum SetupError {
     Refused(DisconnectReason),
     /// The deadline of the whole set-up came.
     Deadline,
+    /// A stream that we opened was handed in without the key of the node at its other end.
+    MissingKey,
     /// All slots for connections in set-up are taken.
     NoSlot,
     /// The server stopped.
@@ -61,7 +63,7 @@ impl SetupError {
             Self::Secure(_) => SetupFailure::SecureHandshake,
             Self::Hello(HelloError::Disconnected(reason)) => SetupFailure::RefusedByRemote(*reason),
             Self::Hello(_) => SetupFailure::Hello,
-            Self::Refused(_) | Self::NoSlot => SetupFailure::Refused,
+            Self::Refused(_) | Self::MissingKey | Self::NoSlot => SetupFailure::Refused,
             Self::Deadline => SetupFailure::Deadline,
             Self::Stopped => SetupFailure::Stopped,
         }
@@ -75,6 +77,7 @@ impl fmt::Display for SetupError {
             Self::Hello(error) => error.fmt(f),
             Self::Refused(reason) => write!(f, "refused: {reason}"),
             Self::Deadline => f.write_str("the set-up took too long"),
+            Self::MissingKey => f.write_str("an outbound connection needs the key of its remote"),
             Self::NoSlot => f.write_str("too many connections are being set up"),
             Self::Stopped => f.write_str("server stopped"),
         }

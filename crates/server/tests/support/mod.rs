@@ -7,6 +7,7 @@ pub(crate) mod links;
 pub(crate) mod plain;
 
 use std::{
+    future::poll_fn,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -16,10 +17,15 @@ use devp2p_peer::{
     Capability, DisconnectReason, Hello, HelloError, Peer, ProtocolError, ProtocolStream,
     Subprotocol,
 };
-use devp2p_server::{Builder, Dialer, Event, Events, Handle, Server, Transport};
+use devp2p_server::{
+    Builder, Dialer as _, Event, Events, Handle, Io, Listener as _, Server, Transport as _,
+};
 use futures::StreamExt as _;
 
-use self::{links::Links, plain::PlainTransport};
+use self::{
+    links::{LinkListener, Links},
+    plain::PlainTransport,
+};
 
 /// The port that servers listen on here.
 pub(crate) const PORT: u16 = 30303;
@@ -130,6 +136,31 @@ impl Remote {
                 (life.await.reason, Stage::AfterHello)
             }
         }
+    }
+}
+
+/// A remote that the test moves by hand, with a listener, at the place of node `n`.
+pub(crate) struct Listening {
+    listener: LinkListener,
+    n: u16,
+}
+
+impl Listening {
+    pub(crate) fn new(links: &Links, n: u16) -> Self {
+        Self { listener: links.listen(addr(n)).unwrap(), n }
+    }
+
+    pub(crate) async fn accept(&mut self) -> Io {
+        let next = poll_fn(|cx| self.listener.poll_accept(cx));
+        tokio::time::timeout(Duration::from_secs(300), next)
+            .await
+            .expect("it was not dialed")
+            .unwrap()
+    }
+
+    pub(crate) async fn secure(&self, io: Io) -> Remote {
+        let connection = PlainTransport::new(key(self.n)).accept(io).await.unwrap();
+        Remote { connection, hello: hello(self.n, &["test"]) }
     }
 }
 
