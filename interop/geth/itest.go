@@ -176,9 +176,7 @@ func (t *testProtocol) handle(cmd *command) error {
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	s := t.sessions[id]
-	t.mu.Unlock()
+	s := t.session(id)
 	if s == nil {
 		return fmt.Errorf("no session of %s with %s", t.name, cmd.ID)
 	}
@@ -195,6 +193,19 @@ func (t *testProtocol) handle(cmd *command) error {
 		s.ends <- err()
 	}
 	return nil
+}
+
+// session gives the session with a peer. The server adds the peer a moment before the subprotocol
+// runs, so one that is missing may be about to begin.
+func (t *testProtocol) session(id enode.ID) *testSession {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		t.mu.Lock()
+		s := t.sessions[id]
+		t.mu.Unlock()
+		if s != nil || time.Since(start) > time.Second {
+			return s
+		}
+	}
 }
 
 // endings are the ways in which the subprotocol can return.

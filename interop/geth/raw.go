@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"encoding/hex"
 	"flag"
@@ -21,6 +20,9 @@ import (
 const (
 	helloCode = 0x00
 
+	// snappyVersion is the version of the base protocol from which on messages are compressed.
+	snappyVersion = 5
+
 	// rawHandshakeTimeout is the deadline of the RLPx handshake, as in p2p.Server.
 	rawHandshakeTimeout = 5 * time.Second
 
@@ -30,14 +32,19 @@ const (
 
 // raw holds bare RLPx connections. Nothing is sent but on command: no Hello, no Pong.
 // Compression is the command's choice too, message by message; incoming messages are
-// decompressed once the remote's Hello has arrived with version 5 or later.
+// decompressed after the remote's Hello if both Hellos have version 5 or later.
 type raw struct {
 	key *ecdsa.PrivateKey
 	out *emitter
 
 	mu    sync.Mutex
-	conns map[int]*rlpx.Conn
+	conns map[int]*rawConn
 	next  int
+}
+
+type rawConn struct {
+	*rlpx.Conn
+	version uint64 // of our Hello, once it is sent
 }
 
 type rawCap struct {
@@ -70,7 +77,7 @@ func runRaw(args []string, in io.Reader, out *emitter) error {
 	}
 	defer listener.Close()
 
-	r := &raw{key: key, out: out, conns: make(map[int]*rlpx.Conn)}
+	r := &raw{key: key, out: out, conns: make(map[int]*rawConn)}
 	go r.accept(listener)
 	addr := listener.Addr().(*net.TCPAddr)
 	self := enode.NewV4(&key.PublicKey, addr.IP, addr.Port, 0)
@@ -128,7 +135,7 @@ func (r *raw) handle(cmd *command) error {
 }
 
 // hello sends Hello; without hello_id it tells the true identity.
-func (r *raw) hello(conn *rlpx.Conn, cmd *command) error {
+func (r *raw) hello(conn *rawConn, cmd *command) error {
 	hello := rawHello{
 		Version: cmd.Version,
 		Name:    cmd.Name,
@@ -146,11 +153,14 @@ func (r *raw) hello(conn *rlpx.Conn, cmd *command) error {
 	if err != nil {
 		return err
 	}
+	r.mu.Lock()
+	conn.version = cmd.Version
+	r.mu.Unlock()
 	_, err = conn.Write(helloCode, payload)
 	return err
 }
 
-func write(conn *rlpx.Conn, cmd *command) error {
+func write(conn *rawConn, cmd *command) error {
 	payload, err := hex.DecodeString(cmd.Hex)
 	if err != nil {
 		return err
@@ -165,7 +175,7 @@ func write(conn *rlpx.Conn, cmd *command) error {
 // run does the handshake, as initiator if dest is known, and reports what arrives.
 func (r *raw) run(fd net.Conn, dest *ecdsa.PublicKey) {
 	defer fd.Close()
-	conn := rlpx.NewConn(fd, dest)
+	conn := &rawConn{Conn: rlpx.NewConn(fd, dest)}
 	conn.SetDeadline(time.Now().Add(rawHandshakeTimeout))
 	remote, err := conn.Handshake(r.key)
 	if err != nil {
@@ -183,11 +193,19 @@ func (r *raw) run(fd net.Conn, dest *ecdsa.PublicKey) {
 		"conn": number, "inbound": dest == nil,
 		"id": enode.PubkeyToIDV4(remote).String(), "pubkey": hex.EncodeToString(crypto.FromECDSAPub(remote)[1:]),
 	})
-	compressed := false
+	var theirs uint64 // the version of the remote's Hello
 	for {
 		code, payload, _, err := conn.Read()
+		r.mu.Lock()
+		compressed := theirs >= snappyVersion && conn.version >= snappyVersion
+		r.mu.Unlock()
 		if err == nil && compressed {
-			payload, err = snappy.Decode(nil, payload)
+			// What is not compressed although it should be is shown as it is.
+			if plain, bad := snappy.Decode(nil, payload); bad == nil {
+				payload = plain
+			} else {
+				compressed = false
+			}
 		}
 		if err != nil {
 			r.mu.Lock()
@@ -197,12 +215,13 @@ func (r *raw) run(fd net.Conn, dest *ecdsa.PublicKey) {
 			return
 		}
 		r.out.emit("frame", fields{
-			"conn": number, "code": code, "size": len(payload), "hex": hex.EncodeToString(payload[:min(len(payload), maxShown)]),
+			"conn": number, "code": code, "size": len(payload), "compressed": compressed,
+			"hex": hex.EncodeToString(payload[:min(len(payload), maxShown)]),
 		})
-		if code == helloCode && !compressed {
+		if code == helloCode && theirs == 0 {
 			var hello rawHello
-			if err := rlp.Decode(bytes.NewReader(payload), &hello); err == nil {
-				compressed = hello.Version >= 5
+			if err := rlp.DecodeBytes(payload, &hello); err == nil {
+				theirs = hello.Version
 			}
 		}
 	}

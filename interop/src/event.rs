@@ -93,6 +93,7 @@ pub enum Event {
         conn: u32,
         code: u64,
         size: usize,
+        compressed: bool,
         #[serde(rename = "hex", deserialize_with = "hex")]
         payload: Vec<u8>,
     },

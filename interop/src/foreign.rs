@@ -5,11 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     Batch, Event,
-    process::{PATIENCE, Process},
+    process::{BATCH_PATIENCE, PATIENCE, Process},
 };
-
-/// How long a batch of messages may take.
-const BATCH_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running peer of another implementation, with the subprotocol `itest`. It is killed when
 /// this is dropped.
@@ -56,9 +53,11 @@ impl Foreign {
         self.node_command("removepeer", node).await;
     }
 
-    /// geth: trusts a node.
+    /// geth: trusts a node, from this call's return on.
     pub async fn trust(&mut self, node: &Node) {
         self.node_command("trust", node).await;
+        // Its answer to the next command comes after that.
+        self.peer_count().await;
     }
 
     async fn node_command(&mut self, command: &str, node: &Node) {

@@ -20,6 +20,9 @@
 mod availability;
 mod event;
 mod foreign;
+mod itest;
+mod local;
+mod ours;
 mod process;
 mod program;
 mod raw;
@@ -27,5 +30,8 @@ mod raw;
 pub use availability::{ethereumjs, geth};
 pub use event::{Batch, Event};
 pub use foreign::{Dropped, Foreign};
+pub use itest::{Itest, Session, Sessions};
+pub use local::{Local, Running};
+pub use ours::Ours;
 pub use program::{EthereumJs, Geth};
 pub use raw::Raw;

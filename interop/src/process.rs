@@ -27,6 +27,9 @@ const STDERR_KEPT: usize = 16 * 1024;
 /// How long an event may take that nothing but the speed of the machine delays.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long a batch of messages may take.
+pub(crate) const BATCH_PATIENCE: Duration = Duration::from_secs(60);
+
 /// A child process that takes commands and gives events, one JSON object a line. It is killed
 /// when this is dropped.
 #[derive(Debug)]

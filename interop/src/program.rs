@@ -51,13 +51,13 @@ impl Geth {
         Foreign::start(Process::spawn("geth", command)).await
     }
 
-    /// Starts a program for bare RLPx connections.
+    /// Starts a program for bare RLPx connections with these flags; see `interop/geth/raw.go`.
     ///
     /// # Panics
     /// When it does not start.
-    pub async fn raw(&self) -> Raw {
+    pub async fn raw(&self, flags: &[&str]) -> Raw {
         let mut command = Command::new(&self.program);
-        command.arg("raw");
+        command.arg("raw").args(flags);
         Raw::start(Process::spawn("geth raw", command)).await
     }
 }

@@ -96,11 +96,16 @@ impl Raw {
 
     /// Waits for a message with this code, and gives its payload, cut at 4 KiB.
     pub async fn read(&mut self, conn: u32, code: u64) -> Vec<u8> {
+        self.read_message(conn, code).await.0
+    }
+
+    /// [`read`](Self::read), and whether the payload came compressed.
+    pub async fn read_message(&mut self, conn: u32, code: u64) -> (Vec<u8>, bool) {
         let what = format!("a message with code {code}");
         self.process
             .expect(&what, PATIENCE, |event| match event {
-                Event::Frame { conn: number, code: read, payload, .. } => {
-                    (*number == conn && *read == code).then(|| payload.clone())
+                Event::Frame { conn: number, code: read, payload, compressed, .. } => {
+                    (*number == conn && *read == code).then(|| (payload.clone(), *compressed))
                 }
                 _ => None,
             })
