@@ -1,0 +1,43 @@
+use std::str;
+
+use crate::tool::devp2p;
+
+/// Runs a devnet, which must be a good one, and gives the numbers of its last line.
+fn devnet(nodes: &str, seconds: &str) -> Vec<u64> {
+    let output = devp2p(["devnet", "--nodes", nodes, "--seconds", seconds]);
+    let (stdout, stderr) =
+        (str::from_utf8(&output.stdout).unwrap(), str::from_utf8(&output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(0), "{stdout}\n{stderr}");
+    // A head, a line for each node, the last line.
+    assert_eq!(stdout.lines().count(), nodes.parse::<usize>().unwrap() + 2, "{stdout}");
+    let last = stdout.lines().last().unwrap();
+    let numbers: Vec<u64> = last
+        .split(|character: char| !character.is_ascii_digit())
+        .filter_map(|number| number.parse().ok())
+        .collect();
+    let [n, k, d, all, r, e] = numbers[..] else { panic!("{last}") };
+    assert_eq!(
+        last,
+        format!("devnet: {n} nodes, min peers {k}, delivered {d}/{all}, restarts {r}, errors {e}")
+    );
+    numbers
+}
+
+#[test]
+fn four_nodes_deliver_everything() {
+    let [nodes, peers, delivered, sent, restarts, errors] = devnet("4", "3")[..] else {
+        unreachable!()
+    };
+    assert_eq!((nodes, peers, restarts, errors), (4, 3, 1, 0));
+    // 6 pairs, 500 messages each way.
+    assert!(delivered == sent && sent >= 6_000, "{delivered} of {sent}");
+}
+
+#[test]
+fn two_nodes_deliver_everything() {
+    let [nodes, peers, delivered, sent, restarts, errors] = devnet("2", "2")[..] else {
+        unreachable!()
+    };
+    assert_eq!((nodes, peers, restarts, errors), (2, 1, 1, 0));
+    assert!(delivered == sent && sent >= 1_000, "{delivered} of {sent}");
+}

@@ -1,0 +1,14 @@
+//! Runs the program as a user does: arguments in, lines and exit codes out.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test"
+)]
+
+mod arguments;
+mod devnet;
+mod key;
+#[cfg(unix)]
+mod run;
+mod tool;
