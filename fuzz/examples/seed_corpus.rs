@@ -1,0 +1,229 @@
+//! Writes the seeds of every target into `corpus/`, from the vectors of the crates' tests.
+//!
+//! `cargo run --example seed_corpus`, in this folder. A seed has the name of the vector that it
+//! comes from; what the fuzzer has found lies beside it under the hash of its content.
+
+#![forbid(unsafe_code)]
+
+use std::{fs, io, path::Path};
+
+use devp2p_core::{NodeKey, Rng};
+use devp2p_fuzz::{
+    keys::{INITIATOR, RECIPIENT},
+    script::string,
+};
+use devp2p_peer::DisconnectReason;
+use devp2p_rlpx::{packet, snappy};
+use serde_json::Value;
+
+const HANDSHAKE: &str = include_str!("../../crates/rlpx/tests/vectors/rlpx-eip8-handshake.json");
+const FRAMES: &str = include_str!("../../crates/rlpx/tests/vectors/rlpx-frames.json");
+const SESSION: &str = include_str!("../../crates/rlpx/tests/vectors/rlpx-derived-session.json");
+const BASE: &str = include_str!("../../crates/peer/tests/vectors/p2p-base.json");
+const ENR: &str = include_str!("../../crates/core/tests/vectors/enr.json");
+const URLS: &str = include_str!("../../crates/core/tests/vectors/enode-urls.json");
+
+/// Seeds of the machines, for which there are no vectors.
+const RANDOM_SEEDS: u8 = 8;
+const RANDOM_SIZE: usize = 300;
+
+fn main() -> io::Result<()> {
+    handshakes()?;
+    frames()?;
+    base_protocol()?;
+    records()?;
+    keys()?;
+    networks()?;
+    for target in ["session", "dial", "server_core"] {
+        let mut rng = Rng::from_seed([7; 32]);
+        for number in 0..RANDOM_SEEDS {
+            let mut seed = vec![0; RANDOM_SIZE];
+            rng.fill(&mut seed);
+            save(target, &format!("random_{number}"), &seed)?;
+        }
+    }
+    Ok(())
+}
+
+fn handshakes() -> io::Result<()> {
+    let vector = parse(HANDSHAKE);
+    for (target, names, key) in [
+        ("auth", ["auth1", "auth2", "auth3"], &*RECIPIENT),
+        ("ack", ["ack1", "ack2", "ack3"], &*INITIATOR),
+    ] {
+        for name in names {
+            let mut packet = hex(&vector[name]["packet"]);
+            save(target, name, &raw(&packet))?;
+            if let Some(body) = packet::open(key, &mut packet) {
+                save(target, &format!("{name}_body"), &[&[1], body].concat())?;
+            }
+        }
+        save(target, "genuine", &[2, 1, 0, 0, 0, 9, 9, 9])?;
+        save(target, "damaged_point", &[2, 1, 5, 0, 1])?;
+        save(target, "damaged_tag", &[2, 1, 0xff, 0, 0x80])?;
+    }
+    for reject in list(&vector["reject_recipient_b"]) {
+        save("auth", &name(reject), &raw(&hex(&reject["packet"])))?;
+    }
+    Ok(())
+}
+
+/// A packet as it comes, in two parts.
+fn raw(packet: &[u8]) -> Vec<u8> {
+    [&[0, 40, 0], packet].concat()
+}
+
+fn frames() -> io::Result<()> {
+    const ESTABLISH: [u8; 3] = [8, 3, 1];
+    const DELIVER: [u8; 1] = [7];
+    const FLIP: [u8; 5] = [5, 20, 0, 0, 4];
+
+    // The messages of a session: two Hellos, the switch, and what follows it.
+    let (mut session, mut plain) = (Vec::new(), Vec::new());
+    for frame in list(&parse(SESSION)["frames"]) {
+        let id = u8::try_from(frame["msg_id"].as_u64().unwrap_or(0)).unwrap_or(0);
+        let payload = hex(&frame["payload"]);
+        let send = [&[0, id], &*string(&payload)].concat();
+        if frame["compressed"] == true && !session.ends_with(&DELIVER) {
+            session.extend_from_slice(&ESTABLISH);
+        }
+        session.extend_from_slice(&send);
+        if frame["compressed"] == true {
+            session.extend_from_slice(&DELIVER);
+        }
+        plain.extend_from_slice(&send);
+    }
+    save("frame_stream", "session", &session)?;
+    save("frame_stream", "without_the_switch", &plain)?;
+    save("frame_stream", "damaged", &[&*session, &FLIP, &DELIVER].concat())?;
+
+    for (number, capture) in list(&parse(FRAMES)["captures"]).iter().enumerate() {
+        for (index, frame) in list(&capture["frames_ingress"]).iter().enumerate() {
+            let body = hex(&frame["frame_data"]);
+            if !body.is_empty() {
+                let name = format!("capture_{number}_{index}");
+                let forged = [&[2], &*string(&body)].concat();
+                save("frame_stream", &name, &forged)?;
+                save("frame_stream", &format!("{name}_snappy"), &[&ESTABLISH, &*forged].concat())?;
+            }
+        }
+    }
+    let bombs: [(&str, &[u8]); 4] = [
+        ("bomb_4_gib", &[0xff, 0xff, 0xff, 0xff, 0x0f, 0x00]),
+        ("bomb_16_mib", &[0xff, 0xff, 0xff, 0x07, 0x00, 0x61]),
+        ("copy_from_nowhere", &[0x04, 0x01, 0x01]),
+        ("repeats", &[0x0c, 0x00, 0x61, 0x1d, 0x01, 0x02, 0x01, 0x00]),
+    ];
+    for (name, bomb) in bombs {
+        save("frame_stream", name, &[&ESTABLISH[..], &[3, 16], &string(bomb)].concat())?;
+        save("snappy", name, &[&[3], bomb].concat())?;
+    }
+    let header = |size: u32| [&[4], &u64::from(size).to_le_bytes()[..], &string(&[0; 64])].concat();
+    save("frame_stream", "header_16_mib", &header(0xff_ffff))?;
+    save("frame_stream", "header_2_kib", &header(2048))?;
+    for (name, plain) in [("text", &b"a message, a message, a message"[..]), ("zeros", &[0; 400])] {
+        let payload = snappy::compress(plain).expect("small");
+        save("snappy", name, &[&[3], &*payload].concat())?;
+    }
+    Ok(())
+}
+
+fn base_protocol() -> io::Result<()> {
+    let vector = parse(BASE);
+    save("hello", "eip8", &hex(&vector["hello_eip8"]["payload"]))?;
+    for (index, frame) in list(&parse(SESSION)["frames"]).iter().enumerate() {
+        if frame["msg_id"] == 0 {
+            save("hello", &format!("session_{index}"), &hex(&frame["payload"]))?;
+        }
+    }
+    for vector in list(&vector["disconnect"]) {
+        let (reason, payload) = (&vector["reason"], hex(&vector["payload"]));
+        save("disconnect", &format!("list_{reason}"), &payload)?;
+    }
+    let quitting = DisconnectReason::Quitting.encode();
+    let compressed = snappy::compress(&quitting).expect("small");
+    let forms: [(&str, &[u8]); 6] = [
+        ("compressed", &compressed),
+        ("bare", &[0x08]),
+        ("empty", &[]),
+        ("empty_list", &[0xc0]),
+        ("more_elements", &[0xc3, 0x04, 0x05, 0x06]),
+        ("unknown_code", &[0xc2, 0x81, 0xff]),
+    ];
+    forms.into_iter().try_for_each(|(name, form)| save("disconnect", name, form))
+}
+
+fn records() -> io::Result<()> {
+    let vector = parse(ENR);
+    let lists = ["valid", "derived_valid", "reject", "implementation_defined"];
+    let all = lists.iter().flat_map(|name| list(&vector[*name])).chain([&vector["example"]]);
+    for record in all {
+        let name = name(record);
+        if let Some(text) = record["text"].as_str() {
+            save("enr_text", &name, text.as_bytes())?;
+            save("enode", &name, text.as_bytes())?;
+        }
+        let bytes = hex(&record["rlp"]);
+        save("enr", &name, &[&[0], &*bytes].concat())?;
+        // The content alone, for the target to sign: after the list's header and the signature.
+        if let Some((_, content)) = bytes.split_at_checked(if bytes.len() > 257 { 69 } else { 68 })
+        {
+            save("enr", &format!("{name}_content"), &[&[1], content].concat())?;
+        }
+    }
+    for (index, case) in list(&parse(URLS)["cases"]).iter().enumerate() {
+        let url = case["input"].as_str().unwrap_or_default();
+        save("enode", &format!("url_{index}"), url.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn keys() -> io::Result<()> {
+    let vector = parse(HANDSHAKE);
+    for name in ["static_key_a", "static_key_b"] {
+        let digits = vector[name].as_str().unwrap_or_default();
+        save("key_file", name, digits.as_bytes())?;
+        save("key_file", &format!("{name}_line"), format!("{digits}\r\n").as_bytes())?;
+        let key = NodeKey::from_hex(digits).expect("a key of the vectors");
+        save("key_file", &format!("{name}_protobuf"), &key.to_protobuf())?;
+    }
+    save("key_file", "zero", &[b'0'; 64])?;
+    save("key_file", "above_the_order", &[b'f'; 64])
+}
+
+fn networks() -> io::Result<()> {
+    let probe = [0; 16];
+    for (name, text) in [
+        ("v4", "10.0.0.0/8, 192.168.0.0/16"),
+        ("v6", "fd00::/8\n2001:db8::/32"),
+        ("mapped", "::ffff:10.0.0.0/104,::/0"),
+        ("empty", " , "),
+    ] {
+        save("net_restrict", name, &[&probe, text.as_bytes()].concat())?;
+    }
+    Ok(())
+}
+
+fn save(target: &str, name: &str, seed: &[u8]) -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(name), seed)
+}
+
+fn parse(text: &str) -> Value {
+    serde_json::from_str(text).expect("the vectors are JSON")
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn name(vector: &Value) -> String {
+    vector["name"].as_str().unwrap_or("unnamed").to_owned()
+}
+
+fn hex(value: &Value) -> Vec<u8> {
+    let digits = value.as_str().unwrap_or_default().as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.chunks(2).map(|pair| byte(pair).expect("hex digits")).collect()
+}
