@@ -13,8 +13,9 @@ use crate::{Event, Listener, SetupFailure, Unwelcome};
 /// The first pause after accept failed; geth's.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// The longest. Descriptors that ran out come back within about this time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest: one call a second costs nothing, and who waits in the backlog is accepted within a
+/// second of the moment when descriptors are free again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Accepts connections until the stop: first a slot, then the stream.
 pub(crate) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
