@@ -34,6 +34,7 @@ fn main() -> io::Result<()> {
     records()?;
     keys()?;
     networks()?;
+    sessions()?;
     for target in ["session", "dial", "server_core"] {
         let mut rng = Rng::from_seed([7; 32]);
         for number in 0..RANDOM_SEEDS {
@@ -151,6 +152,35 @@ fn base_protocol() -> io::Result<()> {
         ("unknown_code", &[0xc2, 0x81, 0xff]),
     ];
     forms.into_iter().try_for_each(|(name, form)| save("disconnect", name, form))
+}
+
+/// Seeds that say what random ones take long to say: the first byte of each step names it.
+fn sessions() -> io::Result<()> {
+    const MESSAGE: [u8; 4] = [0, 0x10, 100, 0];
+    const PING: [u8; 4] = [0, 2, 1, 0];
+    const PONG: [u8; 4] = [0, 3, 1, 0];
+    const RECEIVE: [u8; 2] = [4, 0];
+    const SEND: [u8; 5] = [6, 1, 0, 50, 0];
+    const TRANSMIT: [u8; 1] = [8];
+    const NEXT_TIME: [u8; 1] = [10];
+    const QUIT: [u8; 3] = [11, 5, 8];
+    let steps: [(&str, &[&[u8]]); 5] = [
+        (
+            "full_queue",
+            &[&MESSAGE, &MESSAGE, &MESSAGE, &MESSAGE, &[0, 0x10, 1, 0, 1], &RECEIVE, &NEXT_TIME],
+        ),
+        (
+            "resumes",
+            &[&MESSAGE.repeat(4), &NEXT_TIME, &RECEIVE.repeat(4), &MESSAGE, &QUIT, &TRANSMIT],
+        ),
+        ("in_turn", &[&SEND, &[6, 0, 0, 9, 0], &SEND, &[6, 2, 1, 9, 0], &TRANSMIT.repeat(5)]),
+        (
+            "pings",
+            &[&PING.repeat(12), &TRANSMIT, &NEXT_TIME, &TRANSMIT, &PONG, &NEXT_TIME.repeat(4)],
+        ),
+        ("refused", &[&MESSAGE, &[3, 2, 0, 0xc1, 0x04], &RECEIVE, &TRANSMIT, &SEND]),
+    ];
+    steps.into_iter().try_for_each(|(name, steps)| save("session", name, &steps.concat()))
 }
 
 fn records() -> io::Result<()> {
