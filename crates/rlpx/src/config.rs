@@ -36,3 +36,21 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Defaults are what keeps strangers out of a node's memory and time: a change is a decision.
+    #[test]
+    fn the_defaults_are_go_ethereums() {
+        let config = Config::default();
+        assert_eq!(config.handshake_timeout, Duration::from_secs(5));
+        assert_eq!(config.max_message_size, 0xff_ffff);
+        assert_eq!(config.read_timeout, Duration::from_secs(30));
+        assert_eq!(config.write_buffer, 65_536);
+        assert_eq!(config.write_timeout, Duration::from_secs(20));
+        assert_eq!(MAX_EARLY_MESSAGE_SIZE, 2048);
+        assert_eq!(MAX_FRAME_SIZE, 0xff_ffff);
+    }
+}

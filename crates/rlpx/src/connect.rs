@@ -5,6 +5,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use zeroize::Zeroizing;
 
 use crate::{Config, Connection, Handshake, HandshakeError, Session};
 
@@ -32,7 +33,7 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let seed = fresh_seed()?;
-    complete(io, Handshake::initiator(key, remote, seed), config).await
+    complete(io, Handshake::initiator(key, remote, *seed), config).await
 }
 
 /// Secures `io` as the side that was dialed; who dialed is [`Connection::remote`] afterwards.
@@ -55,7 +56,7 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let seed = fresh_seed()?;
-    complete(io, Handshake::recipient(key, seed), config).await
+    complete(io, Handshake::recipient(key, *seed), config).await
 }
 
 /// [`connect()`] over TCP: with TCP_NODELAY, and with the socket's addresses.
@@ -143,6 +144,7 @@ where
     }
 }
 
-fn fresh_seed() -> Result<[u8; 32], HandshakeError> {
-    Ok(Rng::from_os().map_err(HandshakeError::Entropy)?.seed())
+fn fresh_seed() -> Result<Zeroizing<[u8; 32]>, HandshakeError> {
+    let mut rng = Rng::from_os().map_err(HandshakeError::Entropy)?;
+    Ok(Zeroizing::new(rng.seed()))
 }

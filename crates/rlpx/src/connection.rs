@@ -32,8 +32,9 @@ use crate::{
 /// - **Reading**: one whole message may be waited for as long as [`Config::read_timeout`],
 ///   however many bytes of it arrive. The deadline starts with the first poll that finds no
 ///   message and ends with the message, so a reader that pauses is not timed out for it.
-/// - **After an error of the stream** it ends, and the sink is closed. After an error of the sink
-///   the sink is closed; what the remote has sent before can still be read, since it may say why.
+/// - **Errors**: the two directions fail apart. After an error the stream ends, but the sink can
+///   still tell the remote why. After an error, other than a message that is too large, the sink
+///   is closed, but what the remote has sent before can still be read, since it may say why.
 /// - **Cancel safety**: everything is kept here and nothing in futures, so dropping a `next`,
 ///   `send` or `flush` loses no message and leaves no frame half written.
 /// - **Memory**: while it waits for a message it keeps no read buffer.
@@ -156,10 +157,6 @@ impl<Io: AsyncRead + AsyncWrite> Stream for Connection<Io> {
         if !matches!(item, Some(Ok(_))) {
             *this.reading = Reading::Ended;
             *this.read_buffer = BytesMut::new();
-        }
-        if matches!(item, Some(Err(_))) && *this.writing != Writing::Closed {
-            *this.writing = Writing::Failed;
-            this.write_buffer.clear();
         }
         Poll::Ready(item)
     }

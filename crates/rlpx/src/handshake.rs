@@ -2,6 +2,7 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 use devp2p_core::{NodeKey, PublicKey, Rng, Traffic};
+use zeroize::Zeroizing;
 
 use crate::{
     FrameCodec, HandshakeError, Role, Secrets, Transcript,
@@ -69,7 +70,7 @@ impl Handshake {
         let ephemeral = key.ephemeral(&mut rng);
         let nonce = draw_nonce(&mut rng);
         let auth = Auth {
-            signature: ephemeral.sign_recoverable(&xor(&key.ecdh(remote), &nonce)),
+            signature: ephemeral.sign_recoverable(&signed(key, remote, &nonce)),
             public_key: *key.public_key().as_bytes(),
             nonce,
             version: VERSION,
@@ -165,7 +166,7 @@ impl AwaitAuth {
         let mut body = packet.clone();
         let auth = Auth::decode(packet::open(&key, &mut body)?)?;
         let remote = PublicKey::from_bytes(&auth.public_key).ok()?;
-        let digest = xor(&key.ecdh(&remote), &auth.nonce);
+        let digest = signed(&key, &remote, &auth.nonce);
         let remote_ephemeral = PublicKey::recover(&digest, &auth.signature).ok()?;
 
         let ephemeral = key.ephemeral(&mut rng);
@@ -215,6 +216,11 @@ fn take_packet(input: &mut BytesMut, minimum: usize) -> Result<Option<BytesMut>,
     }
     let total = size.saturating_add(PREFIX);
     Ok((input.len() >= total).then(|| input.split_to(total)))
+}
+
+/// What the initiator's ephemeral key signs: only the two sides can know it.
+fn signed(ours: &NodeKey, theirs: &PublicKey, nonce: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(xor(&ours.ecdh(theirs), nonce))
 }
 
 fn draw_nonce(rng: &mut Rng) -> [u8; 32] {

@@ -10,7 +10,7 @@ use devp2p_core::{Connection as _, ConnectionError, Fault};
 use devp2p_rlpx::{Config, Connection, accept_tcp, connect_tcp, frame::HEADER_SIZE};
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _, poll};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, join, sink},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, join, sink},
     net::{TcpListener, TcpStream},
 };
 
@@ -42,11 +42,11 @@ async fn a_header_of_ffffff_before_hello_ends_the_connection() {
     let error = far.next().await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the remote broke the protocol: the frame is too large");
     assert_eq!(error.fault(), Fault::Remote);
-    assert_ended(&mut far).await;
+    assert!(far.next().await.is_none());
 }
 
 #[tokio::test]
-async fn one_error_then_the_end_and_a_closed_sink() {
+async fn one_error_then_the_end_but_the_reason_can_be_told() {
     let (near, mut far) = connected(1 << 20, &Config::default()).await;
     let mut near = near.into_parts();
     let mut wire = BytesMut::new();
@@ -59,17 +59,17 @@ async fn one_error_then_the_end_and_a_closed_sink() {
     assert_eq!(far.next().await.unwrap().unwrap().payload, "good too");
     let error = far.next().await.unwrap().unwrap_err();
     assert!(matches!(error, ConnectionError::Malformed("the frame's header has a wrong tag")));
-    assert_ended(&mut far).await;
-    // The stream below can still be shut down.
-    far.close().await.unwrap();
-}
+    assert!(far.next().await.is_none());
+    assert!(far.next().await.is_none());
 
-async fn assert_ended<Io: AsyncRead + AsyncWrite + Unpin>(connection: &mut Connection<Io>) {
-    assert!(connection.next().await.is_none());
-    assert!(connection.next().await.is_none());
-    let error = connection.send(message(1, "late")).await.unwrap_err();
-    assert!(matches!(error, ConnectionError::Closed));
-    assert!(matches!(connection.flush().await.unwrap_err(), ConnectionError::Closed));
+    far.send(message(1, "breach of protocol")).await.unwrap();
+    far.close().await.unwrap();
+    let mut wire = Vec::new();
+    near.io.read_to_end(&mut wire).await.unwrap();
+    let mut wire = BytesMut::from(&wire[..]);
+    let told = near.codec.open(&mut wire).unwrap().unwrap();
+    assert_eq!(told.payload, "breach of protocol");
+    assert!(wire.is_empty());
 }
 
 #[tokio::test]
@@ -118,6 +118,7 @@ async fn what_the_remote_said_can_be_read_after_a_write_has_failed() {
     drop(far);
     let error = near.send(message(2, "ping")).await.unwrap_err();
     assert!(matches!(error, ConnectionError::Io(_)), "{error}");
+    assert!(matches!(near.flush().await, Err(ConnectionError::Closed)));
     assert!(matches!(near.send(message(2, "ping")).await, Err(ConnectionError::Closed)));
     assert_eq!(near.next().await.unwrap().unwrap().payload, "too many peers");
     assert!(near.next().await.is_none());

@@ -24,13 +24,16 @@ async fn pair(size: usize) -> (Connection<DuplexStream>, Connection<DuplexStream
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_remote_is_given_up_after_30_seconds() {
-    let (mut near, _far) = pair(4096).await;
+    let (mut near, mut far) = pair(4096).await;
     let start = Instant::now();
     let error = near.next().await.unwrap().unwrap_err();
     assert!(matches!(error, ConnectionError::ReadTimeout));
     assert_eq!(error.fault(), Fault::Network);
     assert_eq!(start.elapsed(), READ);
     assert!(near.next().await.is_none());
+    // It can still be told.
+    near.send(message(1, "read timeout")).await.unwrap();
+    assert_eq!(far.next().await.unwrap().unwrap().payload, "read timeout");
 }
 
 #[tokio::test(start_paused = true)]

@@ -145,6 +145,24 @@ fn frames_that_are_repeated_left_out_or_reflected_are_refused() {
     assert_eq!(a.open(&mut first), Err(OpenError::HeaderTag), "reflected");
 }
 
+/// The protocol's known weakness, shown so that nobody takes it for confidential: both directions
+/// have one key stream, so what one side is known to have said uncovers what the other said.
+#[test]
+fn who_knows_what_one_side_said_can_read_the_other() {
+    let (mut a, mut b) = established(MAX_FRAME_SIZE, false);
+    let (mut known, mut secret) = (BytesMut::new(), BytesMut::new());
+    a.seal(5, b"something that everybody knows", &mut known).unwrap();
+    b.seal(5, b"something that was to be kept!", &mut secret).unwrap();
+    let body = |wire: &[u8]| wire[HEADER_SIZE + 1..][..30].to_vec();
+    let mut uncovered = body(&known);
+    for ((byte, secret), plain) in
+        uncovered.iter_mut().zip(body(&secret)).zip(b"something that everybody knows")
+    {
+        *byte ^= secret ^ plain;
+    }
+    assert_eq!(uncovered, b"something that was to be kept!");
+}
+
 #[test]
 fn bodies_without_a_proper_id_are_refused() {
     let bodies: [&[u8]; 6] = [b"", &[0x00], &[0x81, 0x05], &[0xc0], &[0x88, 1], &[0x82, 0, 1]];
