@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{BoxConnection, ConnectionError, Fault, Message, PublicKey};
+use bytes::Bytes;
+use devp2p_core::{BoxConnection, Connection, ConnectionError, Fault, Message};
 use tokio::time::timeout;
 
 use crate::{Config, DecodeHelloError, DisconnectReason, Hello, farewell::farewell, id};
@@ -14,7 +15,7 @@ use crate::{Config, DecodeHelloError, DisconnectReason, Hello, farewell::farewel
 /// Exchanges Hellos on a connection that is secured, and checks the remote's against it.
 ///
 /// The Hellos cross: ours is written while the remote's is read. Afterwards the connection is
-/// [`established`](devp2p_core::Connection::established). Where it fails for a reason that the
+/// [`established`](Connection::established). Where it fails for a reason that the
 /// remote should know, a Disconnect with [`HelloError::reason`] has been sent on return.
 ///
 /// # Errors
@@ -31,12 +32,18 @@ pub async fn hello(
     let result = timeout(config.hello_timeout, exchange(&mut connection, local))
         .await
         .unwrap_or(Err(HelloError::Timeout))
-        .and_then(|payload| check(&payload, connection.remote()));
+        .and_then(|payload| {
+            let hello = Hello::decode(&payload);
+            // A remote that sent its Hello reads ours, and what follows it compressed: a refusal
+            // too. Of one that cannot be read the current version is assumed.
+            let snappy = hello.as_ref().ok().is_none_or(Hello::snappy);
+            connection.as_mut().established(snappy);
+            let hello = hello.map_err(HelloError::Malformed)?;
+            let own = hello.public_key == connection.remote();
+            if own { Ok(hello) } else { Err(HelloError::UnexpectedIdentity) }
+        });
     match result {
-        Ok(hello) => {
-            connection.as_mut().established(hello.snappy());
-            Ok(Established { connection, hello, config: config.clone() })
-        }
+        Ok(hello) => Ok(Established { connection, hello, config: config.clone() }),
         Err(error) => {
             if error.is_to_be_told() {
                 let reason = error.reason();
@@ -89,10 +96,7 @@ impl fmt::Debug for Established {
 }
 
 /// Sends our Hello and reads the remote's, both at once.
-async fn exchange(
-    connection: &mut BoxConnection,
-    local: &Hello,
-) -> Result<bytes::Bytes, HelloError> {
+async fn exchange(connection: &mut BoxConnection, local: &Hello) -> Result<Bytes, HelloError> {
     let mut outgoing = Some(local.message());
     if outgoing.as_ref().is_some_and(|hello| hello.payload.len() > Hello::MAX_SIZE) {
         return Err(HelloError::OwnTooLarge);
@@ -124,7 +128,7 @@ async fn exchange(
 
 /// Sends the one message that there is, all the way to the stream below.
 pub(crate) fn poll_write(
-    mut connection: Pin<&mut (dyn devp2p_core::Connection + 'static)>,
+    mut connection: Pin<&mut (dyn Connection + 'static)>,
     outgoing: &mut Option<Message>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), ConnectionError>> {
@@ -138,18 +142,13 @@ pub(crate) fn poll_write(
 }
 
 /// The payload of the Hello that comes first. Nothing else may, but a Disconnect.
-fn first(next: Option<Result<Message, ConnectionError>>) -> Result<bytes::Bytes, HelloError> {
+fn first(next: Option<Result<Message, ConnectionError>>) -> Result<Bytes, HelloError> {
     let message = next.ok_or(HelloError::Closed)?.map_err(HelloError::Connection)?;
     match message.id {
         id::HELLO => Ok(message.payload),
         id::DISCONNECT => Err(HelloError::Disconnected(DisconnectReason::decode(&message.payload))),
         id => Err(HelloError::UnexpectedMessage(id)),
     }
-}
-
-fn check(payload: &[u8], remote: PublicKey) -> Result<Hello, HelloError> {
-    let hello = Hello::decode(payload).map_err(HelloError::Malformed)?;
-    if hello.public_key == remote { Ok(hello) } else { Err(HelloError::UnexpectedIdentity) }
 }
 
 /// Why Hellos could not be exchanged.

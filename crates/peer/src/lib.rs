@@ -10,10 +10,10 @@
 //!                 devp2p_core::Connection      RLPx, or anything that keeps its contract
 //! ```
 //!
-//! - [`hello`](fn@hello) exchanges [`Hello`]s on a connection, checks the remote's, and gives an
+//! - `hello` exchanges [`Hello`]s on a connection, checks the remote's, and gives an
 //!   `Established`; `refuse` turns a remote down before that.
-//! - `Established::run` starts a [`Subprotocol`] for each capability that both sides have, and gives
-//!   a handle, [`Peer`], and the future that is the peer's life; it ends in an [`End`].
+//! - `Established::run` starts a `Subprotocol` for each capability that both sides have, and gives
+//!   a handle, `Peer`, and the future that is the peer's life; it ends in an [`End`].
 //! - [`Session`] is the machine inside, for those who drive it themselves; [`Hello`],
 //!   [`DisconnectReason`] and [`share_capabilities`] are the wire, for tools.
 //!

@@ -16,12 +16,17 @@ use crate::{
 /// anything is waited for; wakers are called after it was released.
 pub(crate) struct Link {
     pub(crate) id: NodeId,
-    pub(crate) hello: Hello,
+    pub(crate) facts: Facts,
     pub(crate) shared: Vec<SharedCapability>,
+    state: Mutex<State>,
+}
+
+/// What is known of the peer from the beginning.
+pub(crate) struct Facts {
+    pub(crate) hello: Hello,
     pub(crate) direction: Direction,
     pub(crate) local_addr: Option<SocketAddr>,
     pub(crate) remote_addr: Option<SocketAddr>,
-    state: Mutex<State>,
 }
 
 pub(crate) struct State {
@@ -38,28 +43,13 @@ struct Wakers {
     writer: Option<Waker>,
 }
 
-/// What a link knows of the peer from the beginning.
-pub(crate) struct Facts {
-    pub(crate) hello: Hello,
-    pub(crate) direction: Direction,
-    pub(crate) local_addr: Option<SocketAddr>,
-    pub(crate) remote_addr: Option<SocketAddr>,
-}
-
 impl Link {
     pub(crate) fn new(facts: Facts, session: Session) -> Self {
         let shared = session.shared().to_vec();
         let lanes = shared.iter().map(|_| Wakers::default()).collect();
         let state = State { session, traffic: Traffic::default(), driver: None, lanes };
-        Self {
-            id: NodeId::from(facts.hello.public_key),
-            hello: facts.hello,
-            shared,
-            direction: facts.direction,
-            local_addr: facts.local_addr,
-            remote_addr: facts.remote_addr,
-            state: Mutex::new(state),
-        }
+        let id = NodeId::from(facts.hello.public_key);
+        Self { id, facts, shared, state: Mutex::new(state) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

@@ -34,22 +34,22 @@ impl Peer {
 
     /// The public key.
     pub fn public_key(&self) -> PublicKey {
-        self.0.hello.public_key
+        self.0.facts.hello.public_key
     }
 
     /// What the remote calls itself, without control characters and at most 256 bytes.
     pub fn name(&self) -> &str {
-        &self.0.hello.name
+        &self.0.facts.hello.name
     }
 
     /// The remote's Hello.
     pub fn hello(&self) -> &Hello {
-        &self.0.hello
+        &self.0.facts.hello
     }
 
     /// What the remote speaks.
     pub fn capabilities(&self) -> &[Capability] {
-        &self.0.hello.capabilities
+        &self.0.facts.hello.capabilities
     }
 
     /// What both speak.
@@ -59,17 +59,17 @@ impl Peer {
 
     /// Who dialed.
     pub fn direction(&self) -> Direction {
-        self.0.direction
+        self.0.facts.direction
     }
 
     /// Our address, where the connection has one.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.0.local_addr
+        self.0.facts.local_addr
     }
 
     /// The remote's address, where the connection has one.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.remote_addr
+        self.0.facts.remote_addr
     }
 
     /// The last round trip of a Ping, once there was one.
@@ -103,8 +103,8 @@ impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Peer")
             .field("id", &self.0.id)
-            .field("name", &self.0.hello.name)
-            .field("remote_addr", &self.0.remote_addr)
+            .field("name", &self.0.facts.hello.name)
+            .field("remote_addr", &self.0.facts.remote_addr)
             .finish_non_exhaustive()
     }
 }

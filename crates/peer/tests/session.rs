@@ -101,6 +101,38 @@ fn our_disconnect_is_the_last_message() {
 }
 
 #[test]
+fn a_broken_connection_is_told_nothing() {
+    let now = start();
+    let mut session = session(&Config::default(), &[1], now);
+    session.disconnect(DisconnectReason::NetworkError, None);
+    assert_eq!(session.poll_transmit(now), None);
+}
+
+/// Any message is a sign of life, and so are bytes that make none yet; for a while.
+#[test]
+fn signs_of_life() {
+    let began = start();
+    for (messages, bytes, lives) in [(false, false, 15), (true, false, 45), (false, true, 45)] {
+        let mut session = session(&Config::default(), &[1], began);
+        let pinged = session.poll_timeout().unwrap();
+        session.handle_timeout(pinged);
+        let mut now = pinged;
+        while session.end().is_none() {
+            now += Duration::from_secs(1);
+            session.handle_timeout(now);
+            if messages {
+                session.handle_message(now, message(id::PING, 1));
+            }
+            if bytes {
+                session.handle_progress(now);
+            }
+        }
+        assert_eq!(now - pinged, Duration::from_secs(lives));
+        assert_eq!(session.end().unwrap().reason, DisconnectReason::ReadTimeout);
+    }
+}
+
+#[test]
 fn what_ends_a_connection() {
     use DisconnectReason::*;
     let cases = [
@@ -247,6 +279,61 @@ fn reading_pauses_while_any_queue_is_full() {
     now += Duration::from_secs(1);
     session.handle_timeout(now);
     assert_eq!(end(&mut session), Some((DisconnectReason::Subprotocol, Side::Local)));
+}
+
+/// While we do not read, the remote's answers wait where we cannot see them: no deadline runs, and
+/// what comes afterwards tells nothing of the way.
+#[test]
+fn pings_during_a_pause_of_ours() {
+    let began = start();
+    let mut now = began;
+    let mut config = Config::default();
+    (config.inbound_messages, config.stall_timeout) = (1, Duration::from_secs(100));
+    let mut session = session(&config, &[1], now);
+    session.handle_message(now, message(0x10, 1));
+    let mut pings = 0;
+    while let Some(deadline) =
+        session.poll_timeout().filter(|&at| at < began + config.stall_timeout)
+    {
+        now = deadline;
+        session.handle_timeout(now);
+        pings += session.poll_transmit(now).map_or(0, |_| 1);
+    }
+    assert!(pings >= 6, "they go on, for the remote to see that we live");
+    assert_eq!(end(&mut session), None);
+
+    session.receive(now, 0).unwrap();
+    session.handle_message(now + Duration::from_secs(14), message(id::PONG, 1));
+    assert_eq!(session.rtt(), None);
+
+    // From here on, all is as before the pause.
+    now = session.poll_timeout().unwrap();
+    session.handle_timeout(now);
+    assert_eq!(session.poll_transmit(now).unwrap().message.id, id::PING);
+    session.handle_message(now + Duration::from_millis(80), message(id::PONG, 1));
+    assert_eq!(session.rtt(), Some(Duration::from_millis(80)));
+}
+
+/// A deadline that was running when the pause began starts anew after it.
+#[test]
+fn a_ping_from_before_the_pause() {
+    let mut now = start();
+    let mut config = Config::default();
+    config.inbound_messages = 1;
+    let mut session = session(&config, &[1], now);
+    now = session.poll_timeout().unwrap();
+    session.handle_timeout(now);
+    session.poll_transmit(now).unwrap();
+    let pinged = now;
+    session.handle_message(now, message(0x10, 1));
+    now += Duration::from_secs(29);
+    session.handle_timeout(now);
+    session.receive(now, 0).unwrap();
+    session.handle_timeout(now + Duration::from_secs(14));
+    assert_eq!(end(&mut session), None);
+    session.handle_timeout(now + Duration::from_secs(15));
+    assert_eq!(end(&mut session), Some((DisconnectReason::ReadTimeout, Side::Local)));
+    assert!(now - pinged > config.pong_timeout);
 }
 
 #[test]

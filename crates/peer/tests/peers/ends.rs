@@ -292,6 +292,33 @@ async fn a_dropped_future_leaves_nothing_behind() {
     }
 }
 
+/// A stream that a subprotocol gave away sees the end too, however it comes.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_given_away() {
+    for dropped in [false, true] {
+        let (to, mut from) = mpsc::channel(1);
+        let generous = script("a", move |_, stream| {
+            let to = to.clone();
+            Box::pin(async move {
+                to.send(stream).await.unwrap();
+                std::future::pending().await
+            })
+        });
+        let (live, raw) = against_raw(&config(), &[generous]).await;
+        let mut stream = from.recv().await.unwrap();
+        let waiting = tokio::spawn(async move { stream.next().await });
+        settle().await;
+        let reader = answer_pings(raw);
+        if dropped {
+            live.end.abort();
+        } else {
+            live.peer.disconnect(DisconnectReason::Requested);
+        }
+        assert_eq!(waiting.await.unwrap(), None);
+        drop(reader);
+    }
+}
+
 /// The remote says why and closes at once, while we have much to write: its reason is what counts.
 #[tokio::test(start_paused = true)]
 async fn the_reason_of_a_remote_that_closes_at_once() {
