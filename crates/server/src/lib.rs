@@ -10,6 +10,48 @@
 //! | [`DialScheduler`] | `devp2p_dial::Scheduler` | whom to dial next |
 //! | [`Discovery`] | an empty [`NodeList`] | candidates to dial |
 //!
+//! Two servers on loopback, with a subprotocol that counts to three:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use devp2p_core::{Message, NodeKey};
+//! use devp2p_peer::{Capability, Peer, ProtocolError, ProtocolStream, Subprotocol};
+//! use devp2p_server::{Event, Server};
+//! use futures::{SinkExt as _, StreamExt as _};
+//!
+//! struct Count;
+//!
+//! impl Subprotocol for Count {
+//!     fn capability(&self) -> Capability {
+//!         Capability::new("count", 1)
+//!     }
+//!     fn length(&self) -> u64 {
+//!         1
+//!     }
+//!     async fn run(&self, _: Peer, mut stream: ProtocolStream) -> Result<(), ProtocolError> {
+//!         for number in 1..=3 {
+//!             stream.send(Message { id: 0, payload: Bytes::copy_from_slice(&[number]) }).await?;
+//!             let heard = stream.next().await.ok_or(ProtocolError::bad_message("too few"))?;
+//!             println!("heard {:?}", heard.payload);
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let anywhere = "127.0.0.1:0".parse::<std::net::SocketAddr>()?;
+//!     let server = || Ok::<_, getrandom::Error>(Server::builder(NodeKey::generate()?));
+//!     let alice = server()?.protocol(Count).listen_addr(anywhere).start().await?;
+//!     let bob = server()?.protocol(Count).listen_addr(None).start().await?;
+//!     let mut events = bob.events();
+//!     bob.add_peer(alice.node_info().enode);
+//!     while !matches!(events.next().await, Some(Event::Drop(_)) | None) {}
+//!     bob.stop().await;
+//!     Ok(())
+//! }
+//! ```
+//!
 //! Inside, [`Core`] is one machine without IO that decides who may connect; the tokio tasks around
 //! it only carry its decisions out.
 #![forbid(unsafe_code)]
