@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 use devp2p_core::{Connection as _, Message, NodeKey};
 use devp2p_rlpx::{
     Config, Connection, FrameCodec, Handshake, MAX_FRAME_SIZE, Secrets, accept_tcp, connect_tcp,
-    keccak::Backend,
+    keccak::{Backend, Keccak256},
 };
 use floor::Floor;
 use futures::{SinkExt as _, StreamExt as _};
@@ -43,154 +43,210 @@ fn main() {
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
-    println!("kernel: {:?}; medians of {ROUNDS} rounds, us\n", Backend::detect());
-    println!("frames        floor  (MB/s)   sha3   seal  ratio   open  ratio");
-    let frames = SIZES.map(frames);
-    println!("\nend to end      TCP  seal+open+TCP  RLPx  ratio  (MB/s)   least  ratio");
+    println!("kernel: {:?}; medians of {ROUNDS} rounds, us a message\n", Backend::detect());
+    println!(
+        "             floor  MB/s    sha3    seal  ratio    open  ratio     TCP    RLPx  ratio"
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for (size, frame) in SIZES.into_iter().zip(frames) {
-        end_to_end(&runtime, size, &frame);
+    for size in SIZES {
+        let mut rounds = Rounds::default();
+        let (mut frames, mut streams) = (Frames::new(size), runtime.block_on(Streams::new(size)));
+        for _ in 0..ROUNDS {
+            frames.round(&mut rounds);
+            streams.round(&runtime, &mut rounds);
+        }
+        rounds.print(size);
     }
     handshakes();
+    println!("\nRLPx is a message over loopback TCP, its ratio that to seal + open + TCP.");
 }
 
-/// Times of one message, in microseconds, of every round.
-struct Frames {
+/// Times of one message in microseconds, a value for every round.
+#[derive(Default)]
+struct Rounds {
+    floor: Vec<f64>,
+    sha3: Vec<f64>,
     seal: Vec<f64>,
     open: Vec<f64>,
+    tcp: Vec<f64>,
+    rlpx: Vec<f64>,
 }
 
-fn frames(size: usize) -> Frames {
-    let payload = vec![0x5a; size];
-    let count = (BATCH / size).max(1);
-    let frame_size = Floor::<sha3::Keccak256>::frame_size(size);
-
-    let mut bare = Floor::new(floor::ours());
-    let mut bare_sha3 = Floor::new(sha3::Keccak256::new());
-    let mut out = vec![0; frame_size * count];
-    let (mut sealing, mut opening) = codecs();
-    let (mut wire, mut sealed, mut input) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
-
-    let [mut floor, mut sha3, mut seal, mut open] = [const { Vec::new() }; 4];
-    let repeats = repeats(|| bare.frame(&payload, &mut out[..frame_size]), count);
-    for _ in 0..ROUNDS {
-        floor.push(time(repeats, count, || {
-            for frame in out.chunks_exact_mut(frame_size) {
-                bare.frame(black_box(&payload), frame);
-            }
-        }));
-        sha3.push(time(repeats, count, || {
-            for frame in out.chunks_exact_mut(frame_size) {
-                bare_sha3.frame(black_box(&payload), frame);
-            }
-        }));
-        // What is sealed is kept, a batch after the other, to be opened.
-        sealed.clear();
-        let mut elapsed = Duration::ZERO;
-        for _ in 0..repeats {
-            wire.clear();
-            let start = Instant::now();
-            for _ in 0..count {
-                sealing.seal(0x10, black_box(&payload), &mut wire).unwrap();
-            }
-            elapsed += start.elapsed();
-            sealed.extend_from_slice(&wire);
-        }
-        seal.push(micros(elapsed, repeats * count));
-        let mut elapsed = Duration::ZERO;
-        for batch in sealed.chunks_exact(wire.len()) {
-            input.clear();
-            input.extend_from_slice(batch);
-            let start = Instant::now();
-            for _ in 0..count {
-                black_box(opening.open(&mut input).unwrap().unwrap());
-            }
-            elapsed += start.elapsed();
-        }
-        open.push(micros(elapsed, repeats * count));
+impl Rounds {
+    fn print(&self, size: usize) {
+        let parts: Vec<_> =
+            (0..self.rlpx.len()).map(|at| self.seal[at] + self.open[at] + self.tcp[at]).collect();
+        println!(
+            "{:>8} {:>9.3} {:>5.0} {:>7.2} {:>7.2} {:>6.3} {:>7.2} {:>6.3} {:>7.2} {:>7.2} {:>6.3}",
+            name(size),
+            median(&self.floor),
+            size as f64 / median(&self.floor),
+            median(&self.sha3),
+            median(&self.seal),
+            ratio(&self.seal, &self.floor),
+            median(&self.open),
+            ratio(&self.open, &self.floor),
+            median(&self.tcp),
+            median(&self.rlpx),
+            ratio(&self.rlpx, &parts),
+        );
     }
-    let (seal_ratio, open_ratio) = (ratio(&seal, &floor), ratio(&open, &floor));
-    println!(
-        "{:>8} {:>10.3} {:>8.0} {:>6.2} {:>6.2} {seal_ratio:>6.3} {:>6.2} {open_ratio:>6.3}",
-        name(size),
-        median(&floor),
-        size as f64 / median(&floor),
-        median(&sha3),
-        median(&seal),
-        median(&open),
-    );
-    Frames { seal, open }
 }
 
-fn end_to_end(runtime: &Runtime, size: usize, frames: &Frames) {
-    let count = (2 * SLICE.as_micros() as usize / (2 + size / 300)).max(4);
-    let frame = Floor::<sha3::Keccak256>::frame_size(size);
-    let (mut raw_near, mut raw_far) = runtime.block_on(sockets());
-    let (mut near, mut far) = runtime.block_on(connections());
-    let payload = Bytes::from(vec![0x5a; size]);
-    // As a connection writes: whole frames, until 64 KiB are reached.
-    let per_write = BATCH.div_ceil(frame);
-    let chunk = vec![0x5a; frame * per_write];
-    let mut space = vec![0; BATCH];
+/// The bare loop, and a codec for each side.
+struct Frames {
+    payload: Vec<u8>,
+    frame_size: usize,
+    count: usize,
+    repeats: usize,
+    bare: Floor<Keccak256>,
+    bare_sha3: Floor<sha3::Keccak256>,
+    sealing: FrameCodec,
+    opening: FrameCodec,
+    /// Where the bare loop writes.
+    out: Vec<u8>,
+    wire: BytesMut,
+    /// All batches of a round, kept to be opened.
+    sealed: BytesMut,
+    input: BytesMut,
+}
 
-    let [mut tcp, mut rlpx] = [const { Vec::new() }; 2];
-    for round in 0..=ROUNDS {
+impl Frames {
+    fn new(size: usize) -> Self {
+        let frame_size = Floor::<sha3::Keccak256>::frame_size(size);
+        let count = (BATCH / size).max(1);
+        let (sealing, opening) = codecs();
+        // A kernel makes about half a gigabyte a second.
+        let repeats = SLICE.as_nanos() as usize / (2 * count * (size + 600));
+        Self {
+            payload: vec![0x5a; size],
+            frame_size,
+            count,
+            repeats: repeats.max(1),
+            bare: Floor::new(floor::ours()),
+            bare_sha3: Floor::new(sha3::Keccak256::new()),
+            sealing,
+            opening,
+            out: vec![0; frame_size * count],
+            wire: BytesMut::new(),
+            sealed: BytesMut::new(),
+            input: BytesMut::new(),
+        }
+    }
+
+    fn round(&mut self, rounds: &mut Rounds) {
+        let all = self.repeats * self.count;
+        let start = Instant::now();
+        for _ in 0..self.repeats {
+            for frame in self.out.chunks_exact_mut(self.frame_size) {
+                self.bare.frame(black_box(&self.payload), frame);
+            }
+        }
+        rounds.floor.push(micros(start.elapsed(), all));
+
+        let start = Instant::now();
+        for _ in 0..self.repeats {
+            for frame in self.out.chunks_exact_mut(self.frame_size) {
+                self.bare_sha3.frame(black_box(&self.payload), frame);
+            }
+        }
+        rounds.sha3.push(micros(start.elapsed(), all));
+
+        self.sealed.clear();
+        let mut elapsed = Duration::ZERO;
+        for _ in 0..self.repeats {
+            self.wire.clear();
+            let start = Instant::now();
+            for _ in 0..self.count {
+                self.sealing.seal(0x10, black_box(&self.payload), &mut self.wire).unwrap();
+            }
+            elapsed += start.elapsed();
+            self.sealed.extend_from_slice(&self.wire);
+        }
+        rounds.seal.push(micros(elapsed, all));
+
+        let mut elapsed = Duration::ZERO;
+        for batch in self.sealed.chunks_exact(self.wire.len()) {
+            self.input.clear();
+            self.input.extend_from_slice(batch);
+            let start = Instant::now();
+            for _ in 0..self.count {
+                black_box(self.opening.open(&mut self.input).unwrap().unwrap());
+            }
+            elapsed += start.elapsed();
+        }
+        rounds.open.push(micros(elapsed, all));
+    }
+}
+
+/// Two sockets and two connections over loopback, all on one core.
+struct Streams {
+    payload: Bytes,
+    frame_size: usize,
+    count: usize,
+    sockets: (TcpStream, TcpStream),
+    connections: (Connection<TcpStream>, Connection<TcpStream>),
+    /// Whole frames up to 64 KiB or just beyond, as a connection writes them.
+    chunk: Vec<u8>,
+    space: Vec<u8>,
+}
+
+impl Streams {
+    async fn new(size: usize) -> Self {
+        let frame_size = Floor::<sha3::Keccak256>::frame_size(size);
+        Self {
+            payload: Bytes::from(vec![0x5a; size]),
+            frame_size,
+            count: (SLICE.as_nanos() as usize / (2 * (size + 600))).max(4),
+            sockets: sockets().await,
+            connections: connections().await,
+            chunk: vec![0x5a; frame_size * BATCH.div_ceil(frame_size)],
+            space: vec![0; BATCH],
+        }
+    }
+
+    fn round(&mut self, runtime: &Runtime, rounds: &mut Rounds) {
+        let (near, far) = &mut self.sockets;
+        let total = self.count * self.frame_size;
         let start = Instant::now();
         runtime.block_on(async {
             let writing = async {
-                let mut left = count * frame;
+                let mut left = total;
                 while left > 0 {
-                    let piece = left.min(chunk.len());
-                    raw_near.write_all(&chunk[..piece]).await.unwrap();
+                    let piece = left.min(self.chunk.len());
+                    near.write_all(&self.chunk[..piece]).await.unwrap();
                     left -= piece;
                 }
             };
             let reading = async {
-                let mut left = count * frame;
+                let mut left = total;
                 while left > 0 {
-                    left -= raw_far.read(&mut space).await.unwrap();
+                    left -= far.read(&mut self.space).await.unwrap();
                 }
             };
             tokio::join!(writing, reading);
         });
-        let raw = micros(start.elapsed(), count);
+        rounds.tcp.push(micros(start.elapsed(), self.count));
 
+        let (near, far) = &mut self.connections;
         let start = Instant::now();
         runtime.block_on(async {
             let writing = async {
-                for _ in 0..count {
-                    let payload = payload.clone();
+                for _ in 0..self.count {
+                    let payload = self.payload.clone();
                     near.feed(Message { id: 0x10, payload }).await.unwrap();
                 }
                 near.flush().await.unwrap();
             };
             let reading = async {
-                for _ in 0..count {
+                for _ in 0..self.count {
                     black_box(far.next().await.unwrap().unwrap());
                 }
             };
             tokio::join!(writing, reading);
         });
-        let whole = micros(start.elapsed(), count);
-        // The first round warms up.
-        if round > 0 {
-            tcp.push(raw);
-            rlpx.push(whole);
-        }
+        rounds.rlpx.push(micros(start.elapsed(), self.count));
     }
-    let parts = median(&frames.seal) + median(&frames.open) + median(&tcp);
-    let least_parts = least(&frames.seal) + least(&frames.open) + least(&tcp);
-    println!(
-        "{:>8} {:>10.3} {:>14.2} {:>6.2} {:>6.3} {:>7.0} {:>7.2} {:>6.3}",
-        name(size),
-        median(&tcp),
-        parts,
-        median(&rlpx),
-        median(&rlpx) / parts,
-        size as f64 / median(&rlpx),
-        least(&rlpx),
-        least(&rlpx) / least_parts,
-    );
 }
 
 fn handshakes() {
@@ -243,24 +299,6 @@ async fn connections() -> (Connection<TcpStream>, Connection<TcpStream>) {
     Pin::new(&mut near).established(false);
     Pin::new(&mut far).established(false);
     (near, far)
-}
-
-/// How often to repeat a batch of `count` to fill a slice.
-fn repeats(mut work: impl FnMut(), count: usize) -> usize {
-    work();
-    let start = Instant::now();
-    work();
-    let batch = start.elapsed().as_nanos() as usize * count;
-    (SLICE.as_nanos() as usize / batch.max(1)).max(1)
-}
-
-/// The time of one of `count` in a batch, over that many repeats of the batch.
-fn time(repeats: usize, count: usize, mut batch: impl FnMut()) -> f64 {
-    let start = Instant::now();
-    for _ in 0..repeats {
-        batch();
-    }
-    micros(start.elapsed(), repeats * count)
 }
 
 fn micros(elapsed: Duration, count: usize) -> f64 {
