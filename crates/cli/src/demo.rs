@@ -148,7 +148,36 @@ impl Echo {
 
 #[cfg(test)]
 mod tests {
+    use devp2p_peer::{DisconnectReason, Side};
+
     use super::*;
+    use crate::{output::reporter, testing::end_with};
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_leaves_the_table_of_messages_is_dropped() {
+        let hello = || greeting("hi");
+        let answer = |number| Echo::new(number).message(ECHO_REPLY);
+        let wrong = Message { payload: Echo::new(2).message(ECHO).payload, ..answer(1) };
+        let cases = [
+            (vec![answer(1)], false),
+            (vec![hello(), hello()], false),
+            (vec![hello(), answer(2)], false),
+            (vec![hello(), wrong], false),
+            (vec![hello(), answer(1), answer(1)], false),
+            (vec![hello()], true),
+            (vec![hello(), answer(1), Echo::new(9).message(ECHO)], true),
+        ];
+        for (messages, good) in cases {
+            let (reporter, _lines) = reporter();
+            let end = end_with(Demo::new("hello", reporter), messages.clone()).await;
+            let expected = if good {
+                (DisconnectReason::Quitting, Side::Remote)
+            } else {
+                (DisconnectReason::ProtocolError, Side::Local)
+            };
+            assert_eq!((end.reason, end.side), expected, "{messages:?}");
+        }
+    }
 
     #[test]
     fn messages_have_the_bytes_that_are_documented() {

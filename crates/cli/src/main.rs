@@ -13,6 +13,8 @@ mod hex;
 mod key;
 mod output;
 mod run;
+#[cfg(test)]
+mod testing;
 
 use std::{
     io::{IsTerminal as _, stderr},

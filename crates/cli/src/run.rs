@@ -35,10 +35,10 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
 async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
     // Before anything else, so that a signal during the start is not lost.
     let mut interrupts = Interrupts::new().map_err(Failure::work)?;
-    let (reporter, mut reports) = reporter();
+    let (reporter, reports) = reporter();
     let server = Server::from_config(config(&args, key, &reporter)).map_err(Failure::arguments)?;
     let handle = server.start().await.map_err(not_started)?;
-    let mut events = handle.events();
+    let mut feed = Feed { events: handle.events(), reports, waiting: VecDeque::new() };
     let printer = Printer { json: args.json };
     printer.ready(&handle)?;
     // Only now, so that no event comes before the subscription to it.
@@ -48,10 +48,10 @@ async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
     let result = tokio::select! {
         biased;
         () = interrupts.next() => Ok(()),
-        result = print_all(&printer, &mut events, &mut reports) => result,
+        result = feed.print(&printer) => result,
     };
     info!("Stopping");
-    let (_, rest) = tokio::join!(handle.stop(), print_all(&printer, &mut events, &mut reports));
+    let (_, rest) = tokio::join!(handle.stop(), feed.print(&printer));
     result.and(rest)
 }
 
@@ -86,44 +86,54 @@ fn config(args: &RunArgs, key: NodeKey, reporter: &Reporter) -> Config {
     config
 }
 
-/// Prints what happens until the server has stopped.
-///
-/// The server's events go first, so that a peer's `add` is printed before what its subprotocols
-/// report; and a peer's `drop` waits for what they had reported until then.
-async fn print_all(
-    printer: &Printer,
-    events: &mut Events,
-    reports: &mut mpsc::Receiver<Line>,
-) -> Result<(), Failure> {
-    let mut waiting = VecDeque::new();
-    loop {
-        let line = tokio::select! {
-            biased;
-            event = events.next() => match event {
-                Some(event) => describe(event),
-                None => break,
-            },
-            Some(line) = next_report(&mut waiting, reports) => Some(line),
-        };
-        let Some(line) = line else { continue };
-        if line.is(DROP) {
-            while waiting.len() < WAITING_LINES
-                && let Ok(report) = reports.try_recv()
-            {
-                waiting.push_back(report);
+/// What there is to print, in an order that a reader can follow.
+struct Feed {
+    events: Events,
+    reports: mpsc::Receiver<Line>,
+    /// Reports that were taken out of the channel to find those of a peer that is gone.
+    waiting: VecDeque<Line>,
+}
+
+impl Feed {
+    /// Prints what happens until the server has stopped. Cancel-safe: a later call goes on.
+    ///
+    /// The server's events go first, so that a peer's `add` is printed before what its
+    /// subprotocols report; and a peer's `drop` waits for what they had reported until then.
+    async fn print(&mut self, printer: &Printer) -> Result<(), Failure> {
+        loop {
+            let line = tokio::select! {
+                biased;
+                event = self.events.next() => match event {
+                    Some(event) => describe(event),
+                    None => break,
+                },
+                Some(report) = next_report(&mut self.waiting, &mut self.reports) => Some(report),
+            };
+            let Some(line) = line else { continue };
+            if line.is(DROP) {
+                self.reports_of(line.peer()).iter().try_for_each(|it| printer.print(it))?;
             }
-            let (last, others): (VecDeque<Line>, VecDeque<Line>) =
-                waiting.into_iter().partition(|report| report.peer() == line.peer());
-            waiting = others;
-            last.iter().try_for_each(|report| printer.print(report))?;
+            printer.print(&line)?;
         }
-        printer.print(&line)?;
+        // What was reported before the stop. No subprotocol runs any more.
+        while let Some(report) = self.waiting.pop_front().or_else(|| self.reports.try_recv().ok()) {
+            printer.print(&report)?;
+        }
+        Ok(())
     }
-    // What was reported before the stop. No subprotocol runs any more.
-    while let Some(line) = waiting.pop_front().or_else(|| reports.try_recv().ok()) {
-        printer.print(&line)?;
+
+    /// Takes out what one peer's subprotocols have reported so far.
+    fn reports_of(&mut self, peer: Option<NodeId>) -> VecDeque<Line> {
+        while self.waiting.len() < WAITING_LINES
+            && let Ok(report) = self.reports.try_recv()
+        {
+            self.waiting.push_back(report);
+        }
+        let all = std::mem::take(&mut self.waiting);
+        let (own, others) = all.into_iter().partition(|report| report.peer() == peer);
+        self.waiting = others;
+        own
     }
-    Ok(())
 }
 
 async fn next_report(
@@ -131,7 +141,7 @@ async fn next_report(
     reports: &mut mpsc::Receiver<Line>,
 ) -> Option<Line> {
     match waiting.pop_front() {
-        Some(line) => Some(line),
+        Some(report) => Some(report),
         None => reports.recv().await,
     }
 }
@@ -213,7 +223,6 @@ impl Interrupts {
     }
 
     #[cfg(not(unix))]
-    #[expect(clippy::unnecessary_wraps, reason = "fails on Unix")]
     fn new() -> io::Result<Self> {
         Ok(Self {})
     }

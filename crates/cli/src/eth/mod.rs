@@ -158,9 +158,11 @@ impl Subprotocol for Eth {
 
 #[cfg(test)]
 mod tests {
+    use devp2p_peer::Side;
     use serde_json::Value;
 
     use super::*;
+    use crate::{output::reporter, testing::end_with};
 
     #[test]
     fn lengths_are_those_of_the_specification() {
@@ -170,5 +172,65 @@ mod tests {
             let length = &vectors["protocol_lengths"]["eth"][version.number().to_string()];
             assert_eq!(length.as_u64(), Some(version.length()), "{version:?}");
         }
+    }
+
+    const CHAIN: Chain =
+        Chain { network_id: 1, genesis: [7; 32], fork_id: ForkId { hash: [1; 4], next: 0 } };
+
+    fn status(chain: &Chain) -> Message {
+        Message { id: STATUS, payload: chain.status(Version::Eth69).encode() }
+    }
+
+    /// How a session ends with a remote that sends these messages, and what was reported.
+    async fn session(messages: Vec<Message>) -> (DisconnectReason, Side, Vec<String>) {
+        let (reporter, mut lines) = reporter();
+        let end = end_with(Eth::new(Version::Eth69, CHAIN, reporter), messages).await;
+        let mut reported = Vec::new();
+        while let Ok(line) = lines.try_recv() {
+            reported.push(line.to_string());
+        }
+        (end.reason, end.side, reported)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_status_may_come_first_and_only_once() {
+        let request = Message { id: 0x03, payload: Bytes::from_static(&[0xc0]) };
+        let empty = Message { id: STATUS, payload: Bytes::from_static(&[0xc0]) };
+        let cases =
+            [(vec![request], 0), (vec![empty], 0), (vec![status(&CHAIN), status(&CHAIN)], 1)];
+        for (messages, reports) in cases {
+            let (reason, side, reported) = session(messages.clone()).await;
+            assert_eq!(
+                (reason, side),
+                (DisconnectReason::ProtocolError, Side::Local),
+                "{messages:?}"
+            );
+            assert_eq!(reported.len(), reports, "{messages:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_not_waited_for() {
+        let (reason, side, _) = session(Vec::new()).await;
+        assert_eq!((reason, side), (DisconnectReason::ReadTimeout, Side::Local));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_chain_is_reported_and_useless() {
+        let other = Chain { network_id: 2, ..CHAIN };
+        let (reason, side, reported) = session(vec![status(&other)]).await;
+        assert_eq!((reason, side), (DisconnectReason::UselessPeer, Side::Local));
+        assert!(reported[0].contains("incompatible=\"network id 2 instead of 1\""), "{reported:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_status_ends_nothing() {
+        let unknown = (1..Version::Eth69.length())
+            .map(|id| Message { id, payload: Bytes::from_static(&[7]) });
+        let messages = [status(&CHAIN)].into_iter().chain(unknown).collect();
+        // The remote leaves in the end.
+        let (reason, side, reported) = session(messages).await;
+        assert_eq!((reason, side), (DisconnectReason::Quitting, Side::Remote));
+        assert_eq!(reported.len(), 1);
     }
 }

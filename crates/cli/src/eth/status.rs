@@ -125,13 +125,21 @@ impl Status {
             .show("fork_id", self.fork_id);
         match &self.head {
             Head::Difficulty { total_difficulty, best_hash } => line
-                .show("total_difficulty", format_args!("0x{}", Hex(total_difficulty)))
+                .with("total_difficulty", quantity(total_difficulty))
                 .show("best_hash", Hex(best_hash)),
             Head::Range { earliest, latest, latest_hash } => line
                 .with("earliest", *earliest)
                 .with("latest", *latest)
                 .show("latest_hash", Hex(latest_hash)),
         }
+    }
+}
+
+/// A number as JSON-RPC writes it.
+fn quantity(number: &[u8]) -> String {
+    match Hex(number).to_string().trim_start_matches('0') {
+        "" => "0x0".to_owned(),
+        digits => format!("0x{digits}"),
     }
 }
 
@@ -265,6 +273,13 @@ mod tests {
         for (status, encoded) in statuses() {
             assert_eq!(status.encode(), encoded, "eth/{}", status.version);
             assert_eq!(Status::decode(&encoded, status.version).unwrap(), status);
+        }
+    }
+
+    #[test]
+    fn a_difficulty_is_shown_as_a_number() {
+        for (number, text) in [(&[][..], "0x0"), (&[0x0c, 0x00], "0xc00"), (&[0xff], "0xff")] {
+            assert_eq!(quantity(number), text);
         }
     }
 
