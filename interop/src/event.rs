@@ -99,9 +99,6 @@ pub enum Event {
     },
     /// Raw: a connection is closed.
     Closed { conn: u32, error: String },
-    /// A line that is none of these.
-    #[serde(skip)]
-    Unreadable { line: String },
 }
 
 /// What one side saw of a batch of messages. Equal tallies mean that nothing was lost, changed

@@ -26,6 +26,7 @@ mod ours;
 mod process;
 mod program;
 mod raw;
+mod running;
 
 pub use availability::{ethereumjs, geth};
 pub use event::{Batch, Event};
@@ -33,5 +34,6 @@ pub use foreign::{Dropped, Foreign};
 pub use itest::{Itest, Session, Sessions};
 pub use local::{Local, Running};
 pub use ours::Ours;
-pub use program::{EthereumJs, Geth};
+pub use program::{EthereumJs, Geth, OurPrograms};
 pub use raw::Raw;
+pub use running::RunningProgram;

@@ -1,12 +1,13 @@
 use std::{
     collections::VecDeque,
-    fmt::Write as _,
+    fmt::{Debug, Write as _},
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use devp2p_core::Node;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader},
@@ -33,17 +34,17 @@ pub(crate) const BATCH_PATIENCE: Duration = Duration::from_secs(60);
 /// A child process that takes commands and gives events, one JSON object a line. It is killed
 /// when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub(crate) struct Process<E = Event> {
     name: String,
     stdin: ChildStdin,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<E>,
     /// Events that arrived while another was waited for.
-    passed: VecDeque<Event>,
+    passed: VecDeque<E>,
     stderr: Arc<Mutex<String>>,
     child: Child,
 }
 
-impl Process {
+impl<E: DeserializeOwned + Debug + Send + 'static> Process<E> {
     pub(crate) fn spawn(name: &str, command: Command) -> Self {
         let mut command = tokio::process::Command::from(command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -55,7 +56,8 @@ impl Process {
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (sender, events) = mpsc::channel(EVENT_QUEUE);
         let kept = Arc::default();
-        tokio::spawn(read_events(stdout.expect("stdout is piped"), sender));
+        let stdout = stdout.expect("stdout is piped");
+        tokio::spawn(read_events(stdout, sender, Arc::clone(&kept)));
         tokio::spawn(keep(stderr.expect("stderr is piped"), Arc::clone(&kept)));
         Self {
             name: name.to_owned(),
@@ -65,17 +67,6 @@ impl Process {
             stderr: kept,
             child,
         }
-    }
-
-    /// The node that it says it is, once it listens.
-    pub(crate) async fn ready(&mut self) -> Node {
-        let enode = self
-            .expect("ready", PATIENCE, |event| match event {
-                Event::Ready { enode, .. } => Some(enode.clone()),
-                _ => None,
-            })
-            .await;
-        enode.parse().expect("a peer prints a good URL")
     }
 
     pub(crate) async fn command(&mut self, command: Value) {
@@ -90,7 +81,7 @@ impl Process {
         &mut self,
         what: &str,
         within: Duration,
-        mut pick: impl FnMut(&Event) -> Option<T>,
+        mut pick: impl FnMut(&E) -> Option<T>,
     ) -> T {
         let found = self.passed.iter().enumerate().find_map(|(at, event)| Some((at, pick(event)?)));
         if let Some((at, picked)) = found {
@@ -117,11 +108,16 @@ impl Process {
     }
 
     /// The events so far of which `pick` makes something; they stay.
-    pub(crate) fn seen<T>(&mut self, pick: impl FnMut(&Event) -> Option<T>) -> Vec<T> {
+    pub(crate) fn seen<T>(&mut self, pick: impl FnMut(&E) -> Option<T>) -> Vec<T> {
         while let Ok(event) = self.events.try_recv() {
             self.passed.push_back(event);
         }
         self.passed.iter().filter_map(pick).collect()
+    }
+
+    /// The operating system's number for it.
+    pub(crate) fn number(&self) -> u32 {
+        self.child.id().expect("the process has not ended")
     }
 
     /// Kills it without a goodbye and waits until it is gone.
@@ -152,18 +148,38 @@ impl Process {
     }
 }
 
+impl Process {
+    /// The node that it says it is, once it listens.
+    pub(crate) async fn ready(&mut self) -> Node {
+        let enode = self
+            .expect("ready", PATIENCE, |event| match event {
+                Event::Ready { enode, .. } => Some(enode.clone()),
+                _ => None,
+            })
+            .await;
+        enode.parse().expect("a peer prints a good URL")
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "deadlines for real processes")]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-async fn read_events(stdout: impl AsyncRead + Unpin, events: mpsc::Sender<Event>) {
+async fn read_events<E: DeserializeOwned>(
+    stdout: impl AsyncRead + Unpin,
+    events: mpsc::Sender<E>,
+    kept: Arc<Mutex<String>>,
+) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let event = serde_json::from_str(&line)
-            .unwrap_or_else(|error| Event::Unreadable { line: format!("{error}: {line}") });
-        if events.send(event).await.is_err() {
-            return;
+        match serde_json::from_str(&line) {
+            Ok(event) => {
+                if events.send(event).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => keep_line(&kept, &format!("stdout has no event: {error}: {line}")),
         }
     }
 }
@@ -171,10 +187,14 @@ async fn read_events(stdout: impl AsyncRead + Unpin, events: mpsc::Sender<Event>
 async fn keep(stderr: impl AsyncRead + Unpin, kept: Arc<Mutex<String>>) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < STDERR_KEPT {
-            kept.push_str(&line);
-            kept.push('\n');
-        }
+        keep_line(&kept, &line);
+    }
+}
+
+fn keep_line(kept: &Mutex<String>, line: &str) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() < STDERR_KEPT {
+        kept.push_str(line);
+        kept.push('\n');
     }
 }

@@ -2,12 +2,14 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{self, Command},
+    sync::OnceLock,
 };
 
 use data_encoding::HEXLOWER;
+use devp2p_core::Node;
 use sha2::{Digest as _, Sha256};
 
-use crate::{Foreign, Raw, process::Process};
+use crate::{Foreign, Raw, RunningProgram, process::Process};
 
 /// The program of `geth/`: go-ethereum's `p2p.Server`, or its bare RLPx connections.
 #[derive(Debug)]
@@ -105,15 +107,69 @@ impl EthereumJs {
     }
 }
 
+/// Our own programs: `devp2p`, and the example `hello` of `devp2p-peer`.
+#[derive(Debug)]
+pub struct OurPrograms {
+    folder: PathBuf,
+}
+
+impl OurPrograms {
+    /// The programs, built on the first call, with the profile of the test.
+    ///
+    /// # Panics
+    /// When they do not compile.
+    pub fn get() -> &'static Self {
+        static PROGRAMS: OnceLock<OurPrograms> = OnceLock::new();
+        PROGRAMS.get_or_init(Self::build)
+    }
+
+    fn build() -> Self {
+        let folder = profile_dir();
+        let target = folder.parent().expect("a profile is in the target directory");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "devp2p-cli", "--bin", "devp2p"]);
+        cargo.args(["--package", "devp2p-peer", "--example", "hello", "--target-dir"]);
+        cargo.arg(target);
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        output(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))
+            .unwrap_or_else(|error| panic!("our programs do not compile: {error}"));
+        Self { folder }
+    }
+
+    /// Starts `devp2p run --json` on a free port of 127.0.0.1 with these options.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn run(&self, options: &[&str]) -> RunningProgram {
+        let mut command = Command::new(self.folder.join("devp2p"));
+        command.args(["run", "--json", "--addr", "127.0.0.1:0"]).args(options);
+        RunningProgram::start(Process::spawn("devp2p run", command)).await
+    }
+
+    /// Runs the example `hello`, and gives what it prints.
+    ///
+    /// # Errors
+    /// How it failed.
+    pub fn hello(&self, node: &Node) -> Result<String, String> {
+        output(Command::new(self.folder.join("examples/hello")).arg(node.to_string()))
+    }
+}
+
 fn source_dir(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// A folder beside the test's own program, so wherever cargo's target directory is.
-fn build_dir() -> PathBuf {
+/// The folder of the profile in the target directory: tests are in its folder `deps`.
+fn profile_dir() -> PathBuf {
     let test = env::current_exe().expect("a program knows its path");
-    let target = test.ancestors().nth(2).expect("tests are in the target directory");
-    let folder = target.join("interop");
+    test.ancestors().nth(2).expect("tests are in the target directory").to_owned()
+}
+
+/// Where the foreign programs are built.
+fn build_dir() -> PathBuf {
+    let folder = profile_dir().join("interop");
     fs::create_dir_all(&folder).expect("the target directory can be written");
     folder
 }
