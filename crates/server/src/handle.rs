@@ -5,12 +5,12 @@ use std::{net::SocketAddr, sync::Arc};
 use devp2p_core::{Node, NodeId, PublicKey};
 use devp2p_peer::Direction;
 use tokio_util::sync::DropGuard;
-use tracing::{Instrument as _, trace_span};
+use tracing::Instrument as _;
 
 use crate::{
     Counters, Events, Io, NodeInfo, PeerInfo,
     local::local_node,
-    runtime::{SetupError, Shared, Slot, lock, set_up},
+    runtime::{Opened, SetupError, Shared, Slot, conn_span, lock, set_up},
 };
 
 /// A running server. Cheap to clone; the server stops when the last clone is dropped.
@@ -146,10 +146,13 @@ impl Handle {
             .tell(|state, _| state.core.begin_setup(direction, id))
             .ok_or(SetupError::NoSlot)?;
         let slot = Slot::new(Arc::clone(&self.shared), setup);
-        let span = trace_span!(
-            "conn", id = tracing::field::Empty, addr = ?io.remote_addr(), flags = %direction
-        );
-        set_up(Arc::clone(&self.shared), slot, io, direction, expected).instrument(span).await
+        let flags = match direction {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+        };
+        let span = conn_span(None, io.remote_addr(), flags);
+        let opened = Opened { io, direction, expected, flags };
+        set_up(Arc::clone(&self.shared), slot, opened).instrument(span).await
     }
 
     /// Stops the server: the listener, discovery, then every peer with "client quitting". Ends

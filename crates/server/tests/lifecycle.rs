@@ -1,5 +1,5 @@
 //! Starting and stopping, and what a server does when its listener fails.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 #[expect(dead_code, reason = "this file uses a part of it")]
 mod support;

@@ -17,7 +17,7 @@ use std::{
 use devp2p_core::{Node, NodeId, PublicKey, Rng};
 use devp2p_dial::{DialKind, Input, Outcome, Refusal};
 use devp2p_peer::{Capability, Direction, DisconnectReason, End, Hello, Side};
-use tracing::{debug, info, trace};
+use tracing::{debug, field::display, info, trace};
 
 use self::{
     checks::{Applicant, Occupancy, check},
@@ -221,15 +221,13 @@ impl Core {
         setup.remote = Some(remote);
         let (direction, expected) = (setup.direction, setup.expected);
         let node = NodeId::from(remote);
-        let verdict = if expected.is_some_and(|expected| expected != node) {
-            trace!(want = ?expected, "Dialed identity mismatch");
-            Err(DisconnectReason::UnexpectedIdentity)
-        } else {
+        let verdict = match expected {
+            Some(want) if want != node => Err(DisconnectReason::UnexpectedIdentity),
             // Our Hello is not out: the remote cannot have admitted this connection.
-            self.check(id, remote).and_then(|()| match self.rival(id, remote) {
+            _ => self.check(id, remote).and_then(|()| match self.rival(id, remote) {
                 Some(_) => Err(DisconnectReason::AlreadyConnected),
                 None => Ok(()),
-            })
+            }),
         };
         match verdict {
             Ok(()) if direction == Direction::Inbound => {
@@ -240,7 +238,10 @@ impl Core {
             }
             Ok(()) => {}
             Err(reason) => {
-                trace!(err = %reason, "Rejected peer before protocol handshake");
+                match expected {
+                    Some(want) if want != node => trace!(%want, "Dialed identity mismatch"),
+                    _ => trace!(err = %reason, "Rejected peer before protocol handshake"),
+                }
                 self.refuse(now, id, reason);
             }
         }
@@ -298,7 +299,8 @@ impl Core {
             remote_addr,
         };
         self.counters.added = self.counters.added.saturating_add(1);
-        debug!(id = %node, name = %entry.name, addr = ?remote_addr, peers = self.peers.len() + 1, "Adding p2p peer");
+        let (name, addr, peers) = (&entry.name, remote_addr.map(display), self.peers.len() + 1);
+        debug!(id = %node, %name, addr, peers, "Adding p2p peer");
         self.tell_scheduler(
             now,
             Input::PeerAdded {
@@ -454,6 +456,11 @@ impl Core {
     /// One peer.
     pub fn peer(&self, id: NodeId) -> Option<&PeerEntry> {
         self.peers.get(&id)
+    }
+
+    /// Whether no limit concerns the node.
+    pub fn is_trusted(&self, id: NodeId) -> bool {
+        self.config.trusted.contains(&id)
     }
 
     /// Whether the node is in the static list.

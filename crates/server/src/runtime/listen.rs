@@ -2,10 +2,10 @@ use std::{io, sync::Arc, time::Duration};
 
 use devp2p_peer::Direction;
 use tokio::time::sleep;
-use tracing::{Instrument as _, debug, trace, trace_span};
+use tracing::{Instrument as _, debug, field::display, trace};
 
 use super::{
-    setup::{Slot, set_up},
+    setup::{Opened, Slot, conn_span, set_up},
     shared::Shared,
 };
 use crate::{Event, Listener, SetupFailure, Unwelcome};
@@ -47,30 +47,30 @@ async fn accept_all(shared: &Arc<Shared>, listener: &mut dyn Listener) {
         };
         pause = FIRST_PAUSE;
         let remote = io.remote_addr();
+        let addr = remote.map(display);
         match shared.tell(|state, now| state.core.handle_accepted(now, remote)) {
             Ok(()) => {}
             Err(why @ Unwelcome::NetRestrict) => {
-                debug!(addr = ?remote, err = %why, "Rejected conn (not whitelisted in NetRestrict)");
+                debug!(addr, err = %why, "Rejected conn (not whitelisted in NetRestrict)");
                 slot.fail(SetupFailure::Refused);
                 continue;
             }
             Err(why) => {
-                debug!(addr = ?remote, err = %why, "Rejected inbound connection");
+                debug!(addr, err = %why, "Rejected inbound connection");
                 slot.fail(SetupFailure::Refused);
                 continue;
             }
         }
-        trace!(addr = ?remote, "Accepted connection");
-        let span = trace_span!(
-            "conn", id = tracing::field::Empty, addr = ?remote, flags = "inbound"
-        );
-        let setup = set_up(Arc::clone(shared), slot, io, Direction::Inbound, None);
+        trace!(addr, "Accepted connection");
+        let (direction, expected, flags) = (Direction::Inbound, None, "inbound");
+        let opened = Opened { io, direction, expected, flags };
+        let setup = set_up(Arc::clone(shared), slot, opened);
         shared.spawn(
             async move {
                 // What went wrong was logged and counted on the way.
                 let _ = setup.await;
             }
-            .instrument(span),
+            .instrument(conn_span(None, remote, flags)),
         );
     }
 }

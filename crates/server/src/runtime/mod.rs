@@ -14,6 +14,6 @@ pub(crate) use self::{
     clock::{now, unix_millis},
     listen::listen,
     run::run,
-    setup::{Slot, set_up},
+    setup::{Opened, Slot, conn_span, set_up},
     shared::{PeerHook, Seams, Shared, event_channel, lock, message_event},
 };

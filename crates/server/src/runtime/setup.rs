@@ -1,10 +1,15 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use devp2p_core::{Node, NodeId, PublicKey};
+use devp2p_dial::DialKind;
 use devp2p_peer::{Direction, DisconnectReason, End, HelloError, Side};
 use futures::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
-use tracing::{Instrument as _, Span, trace, trace_span};
+use tracing::{
+    Instrument as _, Span, debug_span,
+    field::{Empty, display},
+    trace,
+};
 
 use super::{clock, shared::Shared};
 use crate::{Admission, Io, Negotiated, SetupFailure, SetupId, TransportError};
@@ -94,17 +99,40 @@ impl std::error::Error for SetupError {
     }
 }
 
+/// A stream that is open, and what is known of it.
+pub(crate) struct Opened {
+    pub(crate) io: Io,
+    pub(crate) direction: Direction,
+    /// Whose key its remote has to prove.
+    pub(crate) expected: Option<PublicKey>,
+    /// Where it comes from, in geth's words.
+    pub(crate) flags: &'static str,
+}
+
+/// The span of all that is logged of a connection.
+pub(crate) fn conn_span(id: Option<NodeId>, addr: Option<SocketAddr>, flags: &str) -> Span {
+    let span = debug_span!("conn", id = Empty, addr = addr.map(display), flags);
+    if let Some(id) = id {
+        span.record("id", display(id));
+    }
+    span
+}
+
 /// Dials a node and sets the connection up.
-pub(super) async fn dial(shared: Arc<Shared>, setup: SetupId, node: Node) {
+pub(super) async fn dial(shared: Arc<Shared>, setup: SetupId, node: Node, kind: DialKind) {
     let slot = Slot::new(Arc::clone(&shared), setup);
-    let span = trace_span!("conn", id = %node.id(), addr = ?node.tcp_addr(), flags = "dialed");
-    let key = node.public_key();
+    let flags = match kind {
+        DialKind::Static => "staticdial",
+        DialKind::Bootstrap | DialKind::Dynamic => "dyndial",
+    };
+    let span = conn_span(Some(node.id()), node.tcp_addr(), flags);
     let quit = shared.quit.clone();
     async {
         match quit.run_until_cancelled(shared.dialer.dial(&node)).await {
             Some(Ok(io)) => {
+                let (direction, expected) = (Direction::Outbound, Some(node.public_key()));
                 // What went wrong was logged and counted on the way.
-                let _ = set_up(Arc::clone(&shared), slot, io, Direction::Outbound, Some(key)).await;
+                let _ = set_up(shared, slot, Opened { io, direction, expected, flags }).await;
             }
             Some(Err(error)) => {
                 trace!(%node, err = %error, "Dial error");
@@ -122,20 +150,13 @@ pub(super) async fn dial(shared: Arc<Shared>, setup: SetupId, node: Node) {
 pub(crate) async fn set_up(
     shared: Arc<Shared>,
     slot: Slot,
-    io: Io,
-    direction: Direction,
-    expected: Option<PublicKey>,
+    opened: Opened,
 ) -> Result<NodeId, SetupError> {
     let now = Instant::from_std(clock::now());
     let deadline = now.checked_add(shared.setup_timeout).unwrap_or(now);
     let quit = shared.quit.clone();
-    let steps = timeout_at(deadline, steps(&shared, &slot, io, direction, expected, deadline));
-    let result = match quit.run_until_cancelled(steps).await {
-        Some(Ok(result)) => result,
-        Some(Err(_)) => Err(SetupError::Deadline),
-        None => Err(SetupError::Stopped),
-    };
-    match result {
+    let steps = steps(&shared, slot.id, opened, deadline);
+    match quit.run_until_cancelled(steps).await.unwrap_or(Err(SetupError::Stopped)) {
         Ok((id, life)) => {
             shared.spawn(run_peer(Arc::clone(&shared), id, life).instrument(Span::current()));
             Ok(id)
@@ -149,12 +170,11 @@ pub(crate) async fn set_up(
 
 type Life = BoxFuture<'static, End>;
 
+/// Nothing in here waits beyond the deadline.
 async fn steps(
     shared: &Arc<Shared>,
-    slot: &Slot,
-    io: Io,
-    direction: Direction,
-    expected: Option<PublicKey>,
+    id: SetupId,
+    Opened { io, direction, expected, flags }: Opened,
     deadline: Instant,
 ) -> Result<(NodeId, Life), SetupError> {
     let addresses = (io.local_addr(), io.remote_addr());
@@ -162,34 +182,34 @@ async fn steps(
         Some(remote) if direction == Direction::Outbound => shared.transport.connect(io, remote),
         _ => shared.transport.accept(io),
     };
-    let connection = match secure.await {
-        Ok(connection) => connection,
-        Err(error) => {
-            trace!(err = %error, "Failed RLPx handshake");
-            return Err(SetupError::Secure(error));
-        }
-    };
-    let remote = connection.remote();
-    Span::current().record("id", tracing::field::display(NodeId::from(remote)));
+    let secured = timeout_at(deadline, secure).await.map_err(|_| SetupError::Deadline);
+    let connection = secured
+        .and_then(|result| result.map_err(SetupError::Secure))
+        .inspect_err(|error| trace!(err = %error, "Failed RLPx handshake"))?;
 
-    let id = slot.id;
+    let remote = connection.remote();
+    let node = NodeId::from(remote);
+    Span::current().record("id", display(node));
+    if shared.read(|state| state.core.is_trusted(node)) {
+        Span::current().record("flags", format!("trusted-{flags}"));
+    }
     if let Err(reason) = shared.tell(|state, now| state.core.handle_secured(now, id, remote)) {
         shared.setup_settled.notify_waiters();
         let refuse = shared.multiplexer.refuse(connection, reason);
         return Err(refused(refuse, reason, deadline).await);
     }
 
-    let negotiated = match shared.multiplexer.hello(connection, direction).await {
-        Ok(negotiated) => negotiated,
-        Err(error) => {
-            if error.reason() == DisconnectReason::UnexpectedIdentity {
-                trace!(err = %error, "Wrong devp2p handshake identity");
-            } else {
-                trace!(err = %error, "Failed proto handshake");
+    let hello = shared.multiplexer.hello(connection, direction);
+    let greeted = timeout_at(deadline, hello).await.map_err(|_| SetupError::Deadline);
+    let negotiated =
+        greeted.and_then(|result| result.map_err(SetupError::Hello)).inspect_err(|error| {
+            match error {
+                SetupError::Hello(HelloError::UnexpectedIdentity) => {
+                    trace!(err = %error, "Wrong devp2p handshake identity");
+                }
+                _ => trace!(err = %error, "Failed proto handshake"),
             }
-            return Err(SetupError::Hello(error));
-        }
-    };
+        })?;
 
     let shared_capabilities = negotiated.shared();
     let mut waiting = negotiated;
@@ -216,7 +236,10 @@ async fn steps(
             }
             Verdict::Wait(negotiated) => waiting = negotiated,
         }
-        settled.await;
+        if timeout_at(deadline, settled).await.is_err() {
+            trace!(err = %SetupError::Deadline, "Rejected peer");
+            return Err(SetupError::Deadline);
+        }
     }
 }
 

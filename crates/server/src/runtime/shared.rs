@@ -127,8 +127,8 @@ impl Shared {
 
     fn execute(self: &Arc<Self>, output: Output) {
         match output {
-            Output::Dial { setup, node, .. } => {
-                self.spawn(setup::dial(Arc::clone(self), setup, node));
+            Output::Dial { setup, node, kind } => {
+                self.spawn(setup::dial(Arc::clone(self), setup, node, kind));
             }
             Output::Resolve { node } => self.spawn(resolve(Arc::clone(self), node)),
             Output::Disconnect { id, reason } => {

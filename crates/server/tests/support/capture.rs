@@ -11,10 +11,9 @@ use tracing::{
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
-use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{
     Layer,
-    layer::Context,
+    layer::{Context, SubscriberExt as _},
     registry::{LookupSpan, Registry},
 };
 
@@ -48,11 +47,17 @@ impl Captured {
 
     /// A subscriber that writes here.
     pub(crate) fn subscriber(&self) -> impl Subscriber + Send + Sync + 'static {
-        Registry::default().with(Capture(self.clone()))
+        Registry::default().with(self.layer())
+    }
+
+    /// A layer that writes here.
+    pub(crate) fn layer(&self) -> Capture {
+        Capture(self.clone())
     }
 }
 
-struct Capture(Captured);
+/// The layer.
+pub(crate) struct Capture(Captured);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Capture {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
