@@ -100,6 +100,9 @@ impl World {
         config.max_inbound = MAX_INBOUND;
         config.max_pending_peers = MAX_PENDING;
         config.trusted = BTreeSet::from([id(3)]);
+        if seed.is_multiple_of(4) {
+            config.inbound.net_restrict = "8.8.0.0/16,192.168.0.0/16".parse().ok();
+        }
         let scheduler = Box::new(Scheduler::new(dial, [seed; 32], now));
         let mut world = Self {
             core: Core::new(config, scheduler, [seed; 32]),
@@ -180,7 +183,11 @@ impl World {
         let setup = self.core.take_slot();
         assert_eq!(setup.is_some(), free);
         let Some(setup) = setup else { return };
-        let from = IpAddr::from([8, 8, script.byte() % 4, script.byte()]);
+        let from = match script.byte() {
+            0..128 => IpAddr::from([8, 8, script.byte() % 4, script.byte()]),
+            128..192 => IpAddr::from([0x2001, 0x4860, 0, script.byte().into(), 0, 0, 0, 1]),
+            _ => IpAddr::from([192, 168, 0, script.byte()]),
+        };
         if self.core.handle_accepted(self.now, Some(SocketAddr::new(from, 1))).is_ok() {
             assert!(!self.stopped);
             self.insert(setup, Direction::Inbound, false, None);
