@@ -5,12 +5,12 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 use devp2p_core::{Node, NodeKey, RecordError, Rng};
 use devp2p_dial::Scheduler;
 use devp2p_peer::{Protocol, Subprotocol};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::broadcast};
 use tracing::{info, warn};
 
 use crate::{
-    BaseProtocol, Config, ConfigError, Core, DialScheduler, Dialer, Discovery, FairMix, Handle,
-    Listener, Multiplexer, PeerInfo, TcpDialer, Transport,
+    BaseProtocol, Config, ConfigError, Core, DialScheduler, Dialer, Discovery, Event, Events,
+    FairMix, Handle, Listener, Multiplexer, PeerInfo, TcpDialer, Transport,
     base_protocol::MessageHook,
     discovery::SubprotocolCandidates,
     local::local_record,
@@ -130,7 +130,7 @@ impl Builder {
         for warning in self.config.validate()? {
             warn!("{warning}");
         }
-        Ok(Server { builder: self })
+        Ok(Server { builder: self, events: runtime::event_channel() })
     }
 
     /// [`build`](Builder::build) and [`start`](Server::start).
@@ -154,6 +154,7 @@ impl fmt::Debug for Builder {
 #[derive(Debug)]
 pub struct Server {
     builder: Builder,
+    events: broadcast::Sender<Event>,
 }
 
 impl Server {
@@ -170,6 +171,12 @@ impl Server {
         Builder::new(config).build()
     }
 
+    /// The events of the server from its start on: what happens before
+    /// [`Handle::events`] can be called is in here too.
+    pub fn events(&self) -> Events {
+        Events::new(self.events.subscribe())
+    }
+
     /// Starts to listen and to dial. Must be called in a tokio runtime.
     ///
     /// Not cancel-safe in the sense that a start that is dropped has no effect, but it leaves
@@ -180,6 +187,7 @@ impl Server {
     pub async fn start(self) -> Result<Handle, StartError> {
         let Builder { config, listener, transport, multiplexer, scheduler, discovery, on_peer } =
             self.builder;
+        let events = self.events;
         info!("Starting P2P networking");
         let key = config.private_key.clone().ok_or(StartError::Missing("private_key"))?;
         let mut rng = match config.seed {
@@ -205,7 +213,6 @@ impl Server {
         let unix_millis = runtime::unix_millis();
         let record = local_record(&key, listen_addr, &config.protocols, unix_millis)
             .map_err(StartError::Record)?;
-        let events = runtime::event_channel();
         let transport = match transport {
             Some(transport) => transport,
             None => default_transport(&key, &config)?,

@@ -332,9 +332,10 @@ impl Core {
     pub fn handle_peer_ended(&mut self, now: Instant, id: NodeId, end: End) {
         let Some(entry) = self.peers.remove(&id) else { return };
         let duration = now.saturating_duration_since(entry.added_at);
+        // geth's `req`: the remote asked for it, with a Disconnect.
+        let req = end.side == Side::Remote && end.reason != DisconnectReason::NetworkError;
         debug!(
-            %id, ?duration, peers = self.peers.len(), req = end.side == Side::Remote,
-            err = %end.reason, "Removing p2p peer"
+            %id, ?duration, peers = self.peers.len(), req, err = %end.reason, "Removing p2p peer"
         );
         self.counters.dropped = self.counters.dropped.saturating_add(1);
         // A foreign remote that admitted another connection, one that we refused, says so here.

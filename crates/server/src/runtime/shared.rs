@@ -7,7 +7,10 @@ use std::{
 
 use devp2p_core::{Host, LocalRecord, Node, NodeId};
 use devp2p_peer::{MessageDirection, MessageEvent, Protocol};
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, broadcast, watch},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error};
 
@@ -42,6 +45,8 @@ pub(crate) struct Shared {
     events: Mutex<Option<broadcast::Sender<Event>>>,
     pub(crate) record: Mutex<LocalRecord>,
     pub(super) setup_timeout: Duration,
+    /// Where tasks run, also those that a call from outside of the runtime begins.
+    runtime: Handle,
     /// Every task but the one that ends the others.
     pub(crate) tasks: TaskTracker,
     /// Stop: nothing new is begun, and every set-up is dropped.
@@ -86,6 +91,7 @@ impl Shared {
             events: Mutex::new(Some(events)),
             record: Mutex::new(record),
             setup_timeout,
+            runtime: Handle::current(),
             tasks: TaskTracker::new(),
             quit: CancellationToken::new(),
             kill: CancellationToken::new(),
@@ -163,7 +169,7 @@ impl Shared {
 
     /// Runs a task that the stop waits for.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        self.tasks.spawn_on(task, &self.runtime);
     }
 
     pub(crate) fn emit(&self, event: Event) {
