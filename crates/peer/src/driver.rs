@@ -293,14 +293,14 @@ impl Driver {
 
     /// Says goodbye where the remote has not, and gives the tasks their time, both at once.
     async fn close(self, end: &End, config: &Config) {
-        let Self { mut connection, tasks, .. } = self;
+        let Self { mut connection, tasks, readable, .. } = self;
         let (mut write, mut linger) = (config.disconnect_write, config.linger);
         if end.reason == DisconnectReason::Quitting {
             (write, linger) = (write.min(config.stop_linger), linger.min(config.stop_linger));
         }
         let mut goodbye = pin!(async move {
             if end.side == Side::Local && end.reason != DisconnectReason::NetworkError {
-                farewell(&mut connection, end.reason, write, linger).await;
+                farewell(&mut connection, end.reason, readable, (write, linger)).await;
             }
         });
         let mut finish = pin!(tasks.finish(config.task_grace));

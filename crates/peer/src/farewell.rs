@@ -5,7 +5,7 @@ use std::{
 };
 
 use devp2p_core::BoxConnection;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{DisconnectReason, handshake::poll_write, id};
 
@@ -16,23 +16,29 @@ const DISCARD_BATCH: usize = 32;
 ///
 /// What the remote sends meanwhile is read and discarded: two nodes that say goodbye with full
 /// buffers do not block each other, and a stream that is closed with unread bytes may lose the
-/// Disconnect on its way.
+/// Disconnect on its way. A connection that cannot be read any more (not `readable`) stays open
+/// for all of that time, for the same reason.
 pub(crate) async fn farewell(
     connection: &mut BoxConnection,
     reason: DisconnectReason,
-    write: Duration,
-    close: Duration,
+    readable: bool,
+    (write, close): (Duration, Duration),
 ) {
     let mut outgoing = Some(reason.message());
     let mut closed = false;
     let sending = poll_fn(|cx| {
         // A remote that has closed its side may still read ours.
-        closed = closed || poll_discard(connection, cx).is_ready();
+        closed = closed || (readable && poll_discard(connection, cx).is_ready());
         poll_write(connection.as_mut(), &mut outgoing, cx).map(|result| result.is_ok())
     });
-    if timeout(write, sending).await == Ok(true) && !closed {
+    if timeout(write, sending).await != Ok(true) || closed {
+        return;
+    }
+    if readable {
         // When this time is over the connection is closed in any case.
         let _ = timeout(close, poll_fn(|cx| poll_discard(connection, cx))).await;
+    } else {
+        sleep(close).await;
     }
 }
 

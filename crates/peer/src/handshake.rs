@@ -46,8 +46,9 @@ pub async fn hello(
         Ok(hello) => Ok(Established { connection, hello, config: config.clone() }),
         Err(error) => {
             if error.is_to_be_told() {
-                let reason = error.reason();
-                farewell(&mut connection, reason, config.disconnect_write, config.linger).await;
+                let readable = !matches!(error, HelloError::Connection(_));
+                let times = (config.disconnect_write, config.linger);
+                farewell(&mut connection, error.reason(), readable, times).await;
             }
             Err(error)
         }
@@ -61,7 +62,7 @@ pub async fn hello(
 /// Not cancel-safe: if it is dropped, the connection is closed, with or without the Disconnect.
 pub async fn refuse(mut connection: BoxConnection, reason: DisconnectReason, linger: Duration) {
     let write = Config::default().disconnect_write.min(linger);
-    farewell(&mut connection, reason, write, linger).await;
+    farewell(&mut connection, reason, true, (write, linger)).await;
 }
 
 /// A connection on which both Hellos have been exchanged, and nothing runs yet.
@@ -85,7 +86,7 @@ impl Established {
     /// Disconnect.
     pub async fn disconnect(mut self, reason: DisconnectReason, linger: Duration) {
         let write = self.config.disconnect_write.min(linger);
-        farewell(&mut self.connection, reason, write, linger).await;
+        farewell(&mut self.connection, reason, true, (write, linger)).await;
     }
 }
 

@@ -56,16 +56,14 @@
 //!         Ok(()) // the answer has come
 //!     }
 //! }
-//!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (alice, bob) = (NodeKey::generate()?.public_key(), NodeKey::generate()?.public_key());
 //! let (to_bob, to_alice) = pipe(alice, bob);
 //! let (echo, config) = ([Protocol::new(Echo)], Config::default());
 //! let ours = |key| Hello::new("example", vec![echo[0].capability()], key);
-//! let (alice, bob) = (ours(alice), ours(bob));
-//! let (left, right) =
-//!     tokio::try_join!(hello(to_bob, &alice, &config), hello(to_alice, &bob, &config))?;
+//! let (a, b) = (ours(alice), ours(bob));
+//! let (left, right) = tokio::try_join!(hello(to_bob, &a, &config), hello(to_alice, &b, &config))?;
 //! let (_, left) = left.run(&echo, Direction::Outbound, None);
 //! let (_, right) = right.run(&echo, Direction::Inbound, None);
 //! let (left, right) = tokio::join!(left, right);

@@ -164,7 +164,7 @@ impl Sink<Message> for End {
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         let mut state = self.outgoing.lock();
-        if self.failed || state.finished || state.abandoned {
+        if state.finished || state.abandoned {
             return Poll::Ready(Err(ConnectionError::Closed));
         }
         if state.messages.len() < self.outgoing.max_messages

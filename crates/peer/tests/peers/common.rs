@@ -1,14 +1,22 @@
 //! What these tests share.
 
-use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use devp2p_core::{BoxConnection, Message, NodeKey};
+use devp2p_core::{
+    BoxConnection, Connection, ConnectionError, Message, NodeKey, PublicKey, Traffic,
+};
 use devp2p_peer::{
     Capability, Config, Direction, DisconnectReason, End, Established, Hello, Peer, PipeConfig,
     Protocol, ProtocolError, ProtocolStream, Subprotocol, hello, id, pipe_with,
 };
-use futures::{SinkExt as _, StreamExt as _, future::BoxFuture};
+use futures::{Sink, SinkExt as _, Stream, StreamExt as _, future::BoxFuture};
 use tokio::task::JoinHandle;
 
 /// The same key for the same number.
@@ -204,6 +212,87 @@ pub(crate) async fn now_or_never<T>(
         })
     })
     .await
+}
+
+/// A connection on which a byte comes every second besides the messages, and where a message with
+/// the id [`BROKEN`] stands for a frame that cannot be read.
+pub(crate) struct Odd {
+    inner: BoxConnection,
+    began: tokio::time::Instant,
+    failed: bool,
+}
+
+pub(crate) const BROKEN: u64 = 0x0f;
+
+impl Odd {
+    pub(crate) fn new(inner: BoxConnection) -> Self {
+        Self { inner, began: now(), failed: false }
+    }
+}
+
+impl Stream for Odd {
+    type Item = Result<Message, ConnectionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.failed {
+            return Poll::Ready(None);
+        }
+        let next = ready!(self.inner.as_mut().poll_next(cx));
+        self.failed = matches!(&next, Some(Ok(Message { id: BROKEN, .. })));
+        let error = ConnectionError::Malformed("a broken frame");
+        Poll::Ready(if self.failed { Some(Err(error)) } else { next })
+    }
+}
+
+impl Sink<Message> for Odd {
+    type Error = ConnectionError;
+
+    fn poll_ready(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ConnectionError>> {
+        self.inner.as_mut().poll_ready(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), ConnectionError> {
+        self.inner.as_mut().start_send(message)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ConnectionError>> {
+        self.inner.as_mut().poll_flush(cx)
+    }
+
+    fn poll_close(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ConnectionError>> {
+        self.inner.as_mut().poll_close(cx)
+    }
+}
+
+impl Connection for Odd {
+    fn remote(&self) -> PublicKey {
+        self.inner.remote()
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    fn remote_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic { ingress: self.began.elapsed().as_secs(), egress: 0 }
+    }
+
+    fn established(mut self: Pin<&mut Self>, snappy: bool) {
+        self.inner.as_mut().established(snappy);
+    }
 }
 
 /// tokio's paused clock.

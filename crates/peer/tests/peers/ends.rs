@@ -142,24 +142,32 @@ async fn ids_that_nobody_has() {
     }
 }
 
-/// What the transport cannot read ends the peer with 0x02, even if nobody can be told.
+/// What the transport cannot read ends the peer with 0x02. The remote is told, and has the time
+/// to read it before the connection is closed.
 #[tokio::test(start_paused = true)]
-async fn a_message_above_the_limit_of_the_transport() {
-    let mut config_of_pipe = PipeConfig::default();
-    config_of_pipe.max_message = 100_000;
-    let (live, mut raw) = against_raw_over(&config(), &config_of_pipe, &[sink("a")]).await;
-    raw.send(message(0x10, vec![0; 100_000])).await.unwrap();
-    settle().await;
-    assert!(!live.peer.is_closed());
-    drop(raw);
-
-    // A remote whose own limit is higher; the pipe's ends are told theirs one by one.
-    let (a, b) = (key(1).public_key(), key(2).public_key());
-    let (here, mut raw) = pipe(a, b);
-    raw.as_mut().established(true);
-    raw.send(message(id::HELLO, vec![0; 3_000])).await.unwrap();
-    let error = hello(here, &devp2p_peer::Hello::new("ours", vec![], a), &config()).await;
-    assert_eq!(error.unwrap_err().reason(), DisconnectReason::ProtocolError);
+async fn a_frame_that_cannot_be_read() {
+    for established in [false, true] {
+        let (a, b) = (key(1).public_key(), key(2).public_key());
+        let (here, mut raw) = pipe(a, b);
+        let here = Box::pin(Odd::new(here));
+        let ours = devp2p_peer::Hello::new("ours", vec![], a);
+        let start = now();
+        if established {
+            raw.send(devp2p_peer::Hello::new("raw", vec![], b).message()).await.unwrap();
+            let here = hello(here, &ours, &config()).await.unwrap();
+            let live = run(here, &[], devp2p_peer::Direction::Inbound);
+            raw.send(message(BROKEN, vec![])).await.unwrap();
+            let error = Some("the remote broke the protocol: a broken frame");
+            assert_eq!(live.end.await.unwrap(), local(DisconnectReason::ProtocolError, error));
+        } else {
+            raw.send(message(BROKEN, vec![])).await.unwrap();
+            let error = hello(here, &ours, &config()).await.unwrap_err();
+            assert_eq!(error.reason(), DisconnectReason::ProtocolError);
+        }
+        assert_eq!(start.elapsed(), config().linger);
+        assert_eq!(disconnected(&mut raw).await, Some(DisconnectReason::ProtocolError));
+        assert_eq!(next(&mut raw).await, None);
+    }
 }
 
 /// The times that a goodbye may take: writing, and waiting for the remote's close.

@@ -1,18 +1,13 @@
 //! Pings, pongs and what the session tells of itself while it lives.
 
-use std::{
-    net::SocketAddr,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-};
+use std::sync::{Arc, Mutex};
 
-use devp2p_core::{BoxConnection, Connection, ConnectionError, Message, PublicKey, Traffic};
+use devp2p_core::Traffic;
 use devp2p_peer::{
     Direction, DisconnectReason, Hello, MessageDirection, MessageEvent, Observer, PipeConfig, Side,
     hello, id, pipe,
 };
-use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
+use futures::{SinkExt as _, StreamExt as _};
 use tokio::time::{sleep, timeout};
 
 use crate::common::*;
@@ -104,78 +99,13 @@ async fn a_remote_that_sends_without_a_pong() {
     assert_eq!(live.peer.end().unwrap().reason, DisconnectReason::ReadTimeout);
 }
 
-/// A connection to which a byte comes every second, and no message.
-struct Trickle {
-    inner: BoxConnection,
-    began: tokio::time::Instant,
-}
-
-impl Stream for Trickle {
-    type Item = Result<Message, ConnectionError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.inner.as_mut().poll_next(cx)
-    }
-}
-
-impl Sink<Message> for Trickle {
-    type Error = ConnectionError;
-
-    fn poll_ready(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), ConnectionError>> {
-        self.inner.as_mut().poll_ready(cx)
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), ConnectionError> {
-        self.inner.as_mut().start_send(message)
-    }
-
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), ConnectionError>> {
-        self.inner.as_mut().poll_flush(cx)
-    }
-
-    fn poll_close(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), ConnectionError>> {
-        self.inner.as_mut().poll_close(cx)
-    }
-}
-
-impl Connection for Trickle {
-    fn remote(&self) -> PublicKey {
-        self.inner.remote()
-    }
-
-    fn local_addr(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    fn remote_addr(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    fn traffic(&self) -> Traffic {
-        Traffic { ingress: self.began.elapsed().as_secs(), egress: 0 }
-    }
-
-    fn established(mut self: Pin<&mut Self>, snappy: bool) {
-        self.inner.as_mut().established(snappy);
-    }
-}
-
 /// A large message over a slow line keeps the pong behind it waiting.
 #[tokio::test(start_paused = true)]
 async fn bytes_of_a_message_under_way_are_a_sign_of_life() {
     let (a, b) = (key(1).public_key(), key(2).public_key());
     let (inner, mut raw) = pipe(a, b);
     raw.send(Hello::new("raw", vec![], b).message()).await.unwrap();
-    let slow = Trickle { inner, began: now() };
+    let slow = Odd::new(inner);
     let here = hello(Box::pin(slow), &Hello::new("left", vec![], a), &config()).await.unwrap();
     let live = run(here, &[], Direction::Inbound);
     assert_eq!(raw.next().await.unwrap().unwrap().id, id::HELLO);
