@@ -34,8 +34,11 @@ pub struct Traffic {
 ///   close is `None` at once. Frames are not decoded ahead of polling, so a consumer that stops
 ///   polling stops the remote, and deadlines for reading do not run meanwhile.
 /// - The sink is ready while its bounded buffer has room; `start_send` seals the message into the
-///   buffer; `poll_flush` writes it out; `poll_close` flushes and shuts the writing side.
-///   After an error or `poll_close`, sending is an error.
+///   buffer; `poll_flush` writes it out; `poll_close` flushes and shuts the writing side, and the
+///   stream goes on. After `poll_close`, or an error other than
+///   [`MessageTooLarge`](ConnectionError::MessageTooLarge), sending is an error.
+/// - The two halves fail apart: after an error of the stream, such as a message above the limit,
+///   the sink can still tell the remote why. Reading does not wait for writing.
 /// - Both halves are cancel-safe: dropping a future that polled them loses no message and leaves
 ///   no half-written frame.
 /// - A message above the limit is refused in either direction: 2 KiB before

@@ -19,9 +19,16 @@ use tokio::{
 /// Opens a byte stream to a node, and resolves host names on the way.
 ///
 /// # Contract
-/// - [`dial`](Dialer::dial) ends by itself: it has its own deadline. Dropping the future closes
-///   what it opened.
+/// - [`dial`](Dialer::dial) and [`resolve`](Dialer::resolve) end by themselves: they have their own
+///   deadlines. Dropping the future closes what it opened.
 /// - A node without an address it could use is [`io::ErrorKind::AddrNotAvailable`].
+/// - A stream is one to the node, or there is none: where nobody listens is an error.
+/// - Streams hold a bounded number of bytes for a reader who does not come. After a shutdown the
+///   other end reads what was written before, then the end, and can still write; writing after the
+///   own shutdown is an error. Dropping a stream ends it for the other end too.
+///
+/// The suite `contract::dialer` (feature `test-util`) checks this, and the contract of
+/// [`Listener`].
 pub trait Dialer: fmt::Debug + Send + Sync + 'static {
     /// Opens a stream to `node`.
     fn dial(&self, node: &Node) -> BoxFuture<'static, io::Result<Io>>;
@@ -35,7 +42,8 @@ pub trait Dialer: fmt::Debug + Send + Sync + 'static {
 /// # Contract
 /// - An error is not the end: the caller polls again, after a pause that grows. Only
 ///   [`io::ErrorKind::NotConnected`] says that the listener is gone for good.
-/// - Dropping the listener frees its address.
+/// - Whoever polls may give up at any time: no stream is lost by it, and each is given once.
+/// - Dropping the listener frees its address, and closes the streams that it has not given.
 pub trait Listener: Send + 'static {
     /// The next stream.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Io>>;

@@ -17,8 +17,13 @@ use tokio::time::{Sleep, sleep};
 /// - As a stream it yields candidates and does not end while the source is alive; one that has
 ///   nothing now stays pending. It is polled only while dial slots are free, and it looks up
 ///   again, at most once a second, when it is polled and short.
+/// - What it told once it tells again in a later round. Dropping whatever waits for a candidate
+///   loses none, and a task that waits is woken.
 /// - Candidates are hearsay: the scheduler checks each.
-/// - [`resolve`](Discovery::resolve) ends by itself.
+/// - [`resolve`](Discovery::resolve) ends by itself, with the node that was asked for or nothing;
+///   its future does not need the source.
+///
+/// The suite `contract::discovery` (feature `test-util`) checks this.
 pub trait Discovery: Stream<Item = Node> + Send + Unpin + 'static {
     /// The freshest record of one node, where this source can find it.
     fn resolve(&self, id: NodeId) -> BoxFuture<'static, Option<Node>>;

@@ -9,10 +9,19 @@ use futures::future::BoxFuture;
 /// Exchanges Hellos on a secure connection, then runs the subprotocols until the end.
 ///
 /// # Contract
-/// - After both Hellos the multiplexer has called `established` on the connection.
+/// - After both Hellos the multiplexer has called `established` on the connection. The key in the
+///   remote's Hello is that of the connection, or the Hello is an error.
 /// - No subprotocol starts before [`Negotiated::run`]'s future is polled, and all of them have
-///   ended when that future ends.
-/// - Every future ends by itself once the connection does; dropping one closes the connection.
+///   ended when that future ends. It ends when the first of them does.
+/// - Messages reach a subprotocol in order and without loss. A slow one stops the remote; it does
+///   not fill memory.
+/// - Every future ends by itself once the connection does, also where a subprotocol does not read
+///   (within a minute) or the remote does nothing; dropping one closes the connection, and ends
+///   the subprotocols.
+/// - The reason of a refusal or a disconnect reaches a remote that reads, after the messages that
+///   were flushed before; each side's [`End`] tells the reason and who gave it.
+///
+/// The suite `contract::multiplexer` (feature `test-util`) checks this.
 pub trait Multiplexer: Send + Sync + 'static {
     /// Exchanges Hellos.
     fn hello(

@@ -15,7 +15,17 @@ use devp2p_dial::{Input, Output, Refusal, Scheduler};
 ///   that dial there is no second one.
 /// - Before `Input::DialDone` the caller tells what became of it, `PeerAdded` or `Refused`, where
 ///   the dial got that far.
+/// - Each dial has an id of its own, and a node with an address; a name is asked for first, with
+///   `Output::Resolve`. Neither we ourselves nor connected nodes are dialed.
+/// - A static node is dialed until it is connected, and again when it is gone; one that was removed
+///   is not.
+/// - A candidate that was taken is dialed, and one that was refused is not. One that is not wanted
+///   is refused.
+/// - Late calls do no harm, and ids that it does not know are ignored. At one moment the timer
+///   fires a few times at most.
 /// - After `Input::Stop` there is no output.
+///
+/// The suite `contract::scheduler` (feature `test-util`) checks this.
 pub trait DialScheduler: Send + 'static {
     /// Something happened.
     fn handle_input(&mut self, now: Instant, input: Input);

@@ -12,8 +12,14 @@ use crate::Io;
 /// # Contract
 /// - The connection's `remote()` is a key that the remote proved to hold; after
 ///   [`connect`](Transport::connect) it is the key that was asked for, or the server refuses it.
-/// - On a failure the stream is closed without a word: what went wrong is told to nobody.
+/// - On a failure the stream is closed without a word: what went wrong is told to nobody. A stream
+///   that ends during the handshake is a failure.
 /// - Dropping the future closes the stream. The caller sets the deadline.
+/// - The connection keeps the contract of [`Connection`](devp2p_core::Connection), and tells the
+///   addresses of the stream. A stream that breaks off in a message is an error of it and not the
+///   remote's clean close.
+///
+/// The suite `contract::transport` (feature `test-util`) checks this.
 pub trait Transport: Send + Sync + 'static {
     /// Secures a stream that we opened to the holder of `remote`.
     fn connect(

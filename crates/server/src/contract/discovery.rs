@@ -33,6 +33,9 @@ const KNOWN: u8 = 20;
 /// How long to watch it. Several rounds, so that one more or less at the edges does not count.
 const WATCH: Duration = Duration::from_secs(10);
 
+/// When to stop counting.
+const MANY: usize = 10_000;
+
 /// How often it may have a waiting task look in vain.
 const WAKES_PER_CANDIDATE: usize = 20;
 
@@ -64,44 +67,32 @@ fn ids(nodes: &[Node]) -> BTreeSet<NodeId> {
 
 async fn finds(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
     let mut source = make(known()?);
-    let mut missing = ids(&known()?);
-    while !missing.is_empty() {
-        match source.next().await {
-            Some(node) => missing.remove(&node.id()),
-            None => return seen(format!("the end, with {} nodes to come", missing.len())),
-        };
-    }
-    Ok(())
+    round(&mut source).await
 }
 
 async fn never_ends(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
     for nodes in [Vec::new(), known()?] {
         let count = nodes.len();
         let mut source = make(nodes);
-        let ended = timeout(WATCH, async { while source.next().await.is_some() {} }).await;
-        ensure(ended.is_err(), || format!("the end, of a source that knows {count} nodes"))?;
+        let mut told = 0_usize;
+        let watch = async {
+            while told < MANY {
+                if next(&mut source).await?.is_none() {
+                    return seen(format!("the end, of a source that knows {count} nodes"));
+                }
+                told = told.saturating_add(1);
+            }
+            Ok(())
+        };
+        timeout(WATCH, watch).await.unwrap_or(Ok(()))?;
     }
     Ok(())
 }
 
 async fn looks_again(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
     let mut source = make(known()?);
-    for round in 0..2 {
-        let mut missing = ids(&known()?);
-        let all = async {
-            while !missing.is_empty() {
-                match source.next().await {
-                    Some(node) => missing.remove(&node.id()),
-                    None => break,
-                };
-            }
-        };
-        let found = timeout(WATCH, all).await;
-        ensure(found.is_ok() && missing.is_empty(), || {
-            format!("{} of {KNOWN} nodes missing in round {round}", missing.len())
-        })?;
-    }
-    Ok(())
+    round(&mut source).await?;
+    round(&mut source).await
 }
 
 async fn rounds(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
@@ -111,11 +102,12 @@ async fn rounds(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Se
     let most = usize::from(KNOWN).saturating_mul(seconds.saturating_add(1));
     let mut told = 0_usize;
     let greedy = async {
-        while told <= most && source.next().await.is_some() {
+        while told <= most && next(&mut source).await?.is_some() {
             told = told.saturating_add(1);
         }
+        Ok::<(), Seen>(())
     };
-    let _ = timeout(WATCH, greedy).await;
+    timeout(WATCH, greedy).await.unwrap_or(Ok(()))?;
     ensure(told <= most, || format!("more than {most} candidates within {WATCH:?}"))
 }
 
@@ -123,16 +115,15 @@ async fn wakes(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), See
     let mut source = make(known()?);
     let (mut polls, mut told) = (0_usize, 0_usize);
     let watch = poll_fn(|cx| {
-        // One candidate for each time that the task is woken, as under a busy server.
         polls = polls.saturating_add(1);
         if let Poll::Ready(Some(_)) = source.poll_next_unpin(cx) {
             told = told.saturating_add(1);
             cx.waker().wake_by_ref();
         }
         let too_many = told.saturating_add(1).saturating_mul(WAKES_PER_CANDIDATE);
-        if polls > too_many { Poll::Ready(()) } else { Poll::Pending }
+        if polls > too_many || told > MANY { Poll::Ready(polls > too_many) } else { Poll::Pending }
     });
-    let busy = timeout(WATCH, watch).await.is_ok();
+    let busy = timeout(WATCH, watch).await.unwrap_or(false);
     ensure(!busy, || format!("woken {polls} times for {told} candidates"))?;
     let two_rounds = usize::from(KNOWN).saturating_mul(2);
     ensure(told >= two_rounds, || format!("woken for {told} candidates within {WATCH:?}"))
@@ -152,7 +143,20 @@ async fn cancellation(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<
         }
     };
     let found = timeout(WATCH, all).await;
-    ensure(found.is_ok() && missing.is_empty(), || format!("{} nodes missing", missing.len()))
+    ensure(found.is_ok() && missing.is_empty(), || format!("{} nodes missing", missing.len()))?;
+    // Whoever asks last is woken, and not the one who gave up.
+    for _ in 0..MANY {
+        if source.next().now_or_never().is_none() {
+            break;
+        }
+    }
+    // A timeout would poll it a last time itself.
+    let woken = tokio::select! {
+        biased;
+        () = sleep(WATCH) => false,
+        next = next(&mut source) => matches!(next, Ok(Some(_))),
+    };
+    ensure(woken, || "who asked again is not woken".to_owned())
 }
 
 async fn resolve_ends(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
@@ -169,4 +173,35 @@ async fn resolve_ends(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<
     drop(source);
     later.await;
     Ok(())
+}
+
+/// Waits until each known node came up.
+async fn round(source: &mut Box<dyn Discovery>) -> Result<(), Seen> {
+    let mut missing = ids(&known()?);
+    let all = async {
+        while !missing.is_empty() {
+            match next(source).await? {
+                Some(node) => missing.remove(&node.id()),
+                None => return seen("the end"),
+            };
+        }
+        Ok(())
+    };
+    let found = timeout(WATCH, all).await.unwrap_or_else(|_| seen("nothing more"));
+    found.map_err(|Seen(what)| Seen(format!("{what}, with {} nodes missing", missing.len())))
+}
+
+/// The next candidate. A source that has it polled all the time is given up: on paused time it
+/// would keep the time from passing.
+async fn next(source: &mut Box<dyn Discovery>) -> Result<Option<Node>, Seen> {
+    let mut polls = 0_usize;
+    poll_fn(|cx| {
+        polls = polls.saturating_add(1);
+        match source.poll_next_unpin(cx) {
+            Poll::Ready(next) => Poll::Ready(Ok(next)),
+            Poll::Pending if polls > MANY => Poll::Ready(seen("woken all the time, for nothing")),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }

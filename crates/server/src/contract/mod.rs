@@ -107,6 +107,10 @@ const CLAUSE_LIMIT: Duration = Duration::from_secs(60);
 /// real sockets.
 const QUIET: Duration = Duration::from_millis(150);
 
+/// How long to wait before something is polled again whose wakes are ignored on purpose. Time has to
+/// pass meanwhile, or the limit of the clause would never come.
+const TICK: Duration = Duration::from_millis(1);
+
 /// A suite on its way.
 struct Suite(Report);
 

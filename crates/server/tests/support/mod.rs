@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
 pub(crate) mod capture;
+pub(crate) mod foreign;
 pub(crate) mod links;
 pub(crate) mod plain;
 

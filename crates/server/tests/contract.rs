@@ -1,0 +1,15 @@
+//! Every suite on every implementation that there is, and on broken ones: each of those must be
+//! found out by the clause that it breaks.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[expect(dead_code, reason = "this file uses a part of it")]
+mod support;
+
+mod contract {
+    mod connection;
+    mod dialer;
+    mod discovery;
+    mod multiplexer;
+    mod scheduler;
+    mod transport;
+}
