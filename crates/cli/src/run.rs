@@ -25,9 +25,6 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
             .map_err(|error| Failure::arguments(format!("--nodekeyhex: {error}")))?,
         (None, None) => key::fresh()?,
     };
-    if args.static_nodes.iter().any(|node| node.id() == key.id()) {
-        return Err(Failure::arguments("a static node has this node's own key"));
-    }
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::work)?;
     runtime.block_on(serve(args, key))
 }
@@ -37,14 +34,10 @@ async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
     let mut interrupts = Interrupts::new().map_err(Failure::work)?;
     let (reporter, reports) = reporter();
     let server = Server::from_config(config(&args, key, &reporter)).map_err(Failure::arguments)?;
+    let mut feed = Feed { events: server.events(), reports, waiting: VecDeque::new() };
     let handle = server.start().await.map_err(not_started)?;
-    let mut feed = Feed { events: handle.events(), reports, waiting: VecDeque::new() };
     let printer = Printer { json: args.json };
     printer.ready(&handle)?;
-    // Only now, so that no event comes before the subscription to it.
-    for node in args.static_nodes {
-        handle.add_peer(node);
-    }
     let result = tokio::select! {
         biased;
         () = interrupts.next() => Ok(()),
@@ -71,6 +64,7 @@ fn config(args: &RunArgs, key: NodeKey, reporter: &Reporter) -> Config {
     let mut config = Config::new(key);
     config.listen_addr = Some(args.addr);
     config.max_peers = args.maxpeers.into();
+    config.static_nodes.clone_from(&args.static_nodes);
     config.trusted_nodes.clone_from(&args.trusted_nodes);
     if let Some(name) = &args.name {
         config.name.clone_from(name);

@@ -46,7 +46,7 @@ fn bad_arguments_are_told_in_one_line_with_exit_code_2() {
         (&["run", "--static", "enr:x"], &["'enr:x'", "--static", "base64"]),
         (&["run", "--static", enode], &["--static", "no address"]),
         (&["run", "--static", &no_port], &["--static", "no tcp port"]),
-        (&["run", "--nodekeyhex", &key, "--static", own], &["this node's own key"]),
+        (&["run", "--nodekeyhex", &key, "--static", own], &["is this node itself"]),
         (&["run", "--trusted", "enode://"], &["--trusted", "want 128 hex digits"]),
         (&["run", "--maxpeers", "many"], &["'many'", "--maxpeers"]),
         (&["run", "--name", &"x".repeat(300)], &["name", "at most 256 bytes"]),
