@@ -1,5 +1,4 @@
 //! `rlpx` and `peer`, without a server, with go-ethereum on the other side.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::time::Duration;
 

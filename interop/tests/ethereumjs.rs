@@ -1,11 +1,8 @@
 //! Our server with `@ethereumjs/devp2p`.
 
-use std::time::Duration;
-
 use devp2p_core::NodeKey;
 use devp2p_interop::{Event, Foreign, Local, Ours};
 use devp2p_peer::{Direction, DisconnectReason, Side};
-use tokio::time::sleep;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -50,22 +47,6 @@ async fn exchange(ours: &mut Ours, ethereumjs: &mut Foreign) {
         assert_eq!(ethereumjs.received("itest").await.sha256, batch.sha256);
         assert_eq!(ethereumjs.sent("itest").await.sha256, session.received().await.sha256);
     }
-}
-
-#[tokio::test]
-async fn an_idle_session_lives_on_pings() {
-    let Some(program) = devp2p_interop::ethereumjs() else { return };
-    let mut ethereumjs = program.peer(&[]).await;
-    let node = ethereumjs.node().clone();
-    let mut ours = Ours::start(|server| server.static_node(node)).await;
-    ours.added(ethereumjs.id()).await;
-    ethereumjs.added(ours.id()).await;
-
-    sleep(Duration::from_secs(60)).await;
-
-    ethereumjs.echo(ours.id(), "itest", 100).await;
-    let info = ours.handle.peer(ethereumjs.id()).unwrap();
-    assert!(info.rtt.is_some() && info.age >= Duration::from_secs(60), "{info:?}");
 }
 
 #[tokio::test]

@@ -108,31 +108,6 @@ async fn geth_dials_us_and_exchanges_messages() {
 }
 
 #[tokio::test]
-async fn an_idle_session_lives_on_pings() {
-    let Some(geth) = devp2p_interop::geth() else { return };
-    let mut dialed = geth.server(&[]).await;
-    let mut dialing = geth.server(&[]).await;
-    let node = dialed.node().clone();
-    let mut ours = Ours::start(|server| server.static_node(node)).await;
-    dialing.dial(&ours.node()).await;
-    for id in [dialed.id(), dialing.id()] {
-        ours.added(id).await;
-    }
-
-    // Either side gives up after 30 s of silence.
-    sleep(Duration::from_secs(60)).await;
-
-    for geth in [&mut dialed, &mut dialing] {
-        ours.itest.with(geth.id()).await.echo(100).await;
-        geth.echo(ours.id(), "itest", 100).await;
-        let info = ours.handle.peer(geth.id()).unwrap();
-        assert!(info.rtt.is_some() && info.age >= Duration::from_secs(60), "{info:?}");
-        let drops = geth.seen(|event| matches!(event, Event::PeerDrop { .. }).then_some(()));
-        assert!(drops.is_empty(), "it was one session all the time");
-    }
-}
-
-#[tokio::test]
 async fn the_end_of_a_subprotocol_and_of_a_server_has_its_reason_on_either_side() {
     let Some(program) = devp2p_interop::geth() else { return };
     let failed = || ProtocolError::failed(std::io::Error::other("told to fail"));

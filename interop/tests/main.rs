@@ -1,0 +1,10 @@
+//! Our stack with other implementations of devp2p. One program, so that the tests that wait run
+//! beside the others.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+mod base_protocol;
+mod drivers;
+mod ethereumjs;
+mod geth;
+mod idle;
+mod programs;
