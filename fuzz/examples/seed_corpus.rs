@@ -5,15 +5,15 @@
 
 #![forbid(unsafe_code)]
 
-use std::{fs, io, path::Path};
+use std::{fs, io, net::Ipv4Addr, path::Path};
 
-use devp2p_core::{NodeKey, Rng};
+use devp2p_core::{NodeKey, Record, Rng};
 use devp2p_fuzz::{
     keys::{INITIATOR, RECIPIENT},
     script::string,
 };
-use devp2p_peer::DisconnectReason;
-use devp2p_rlpx::{packet, snappy};
+use devp2p_peer::{DisconnectReason, Hello};
+use devp2p_rlpx::{MAX_EARLY_MESSAGE_SIZE, packet, snappy};
 use serde_json::Value;
 
 const HANDSHAKE: &str = include_str!("../../crates/rlpx/tests/vectors/rlpx-eip8-handshake.json");
@@ -122,6 +122,9 @@ fn frames() -> io::Result<()> {
     let header = |size: u32| [&[4], &u64::from(size).to_le_bytes()[..], &string(&[0; 64])].concat();
     save("frame_stream", "header_16_mib", &header(0xff_ffff))?;
     save("frame_stream", "header_2_kib", &header(2048))?;
+    // The frame is within its limit, which leaves room for an id of 9 bytes; the message is not.
+    let message = [&[3, 16], &*string(&[0; MAX_EARLY_MESSAGE_SIZE + 1])].concat();
+    save("frame_stream", "message_2_kib", &message)?;
     for (name, plain) in [("text", &b"a message, a message, a message"[..]), ("zeros", &[0; 400])] {
         let payload = snappy::compress(plain).expect("small");
         save("snappy", name, &[&[3], &*payload].concat())?;
@@ -137,6 +140,7 @@ fn base_protocol() -> io::Result<()> {
             save("hello", &format!("session_{index}"), &hex(&frame["payload"]))?;
         }
     }
+    save("hello", "too_large", &[0; Hello::MAX_SIZE + 1])?;
     for vector in list(&vector["disconnect"]) {
         let (reason, payload) = (&vector["reason"], hex(&vector["payload"]));
         save("disconnect", &format!("list_{reason}"), &payload)?;
@@ -201,6 +205,11 @@ fn records() -> io::Result<()> {
             save("enr", &format!("{name}_content"), &[&[1], content].concat())?;
         }
     }
+    let mapped = [&[0x90], &Ipv4Addr::new(1, 2, 3, 4).to_ipv6_mapped().octets()[..]].concat();
+    let record = Record::builder().entry("ip6", mapped).tcp(4).sign(&RECIPIENT);
+    let text = record.expect("a small record").to_string();
+    save("enode", "ipv4_in_ip6", text.as_bytes())?;
+
     for (index, case) in list(&parse(URLS)["cases"]).iter().enumerate() {
         let url = case["input"].as_str().unwrap_or_default();
         save("enode", &format!("url_{index}"), url.as_bytes())?;

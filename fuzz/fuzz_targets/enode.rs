@@ -18,6 +18,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(again, node);
     assert_eq!(again.to_string(), node.to_string());
 
+    assert!(!format!("{node:?}").is_empty());
+
     // The URL of a node tells its key, host and ports, but not its record.
     let url: Node = node.to_enode().parse().expect("what we print can be read");
     assert_eq!((url.id(), url.host()), (node.id(), node.host()));

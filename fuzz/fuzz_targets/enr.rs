@@ -50,6 +50,7 @@ fn check(record: &Record, bytes: &[u8]) {
     for port in [record.tcp(), record.tcp6(), record.udp(), record.udp6()] {
         assert_ne!(port, Some(0));
     }
+    assert!(!format!("{record:?}").is_empty());
     let node = Node::from_record(record.clone());
     assert_eq!(node.to_string().parse().as_ref(), Ok(&node));
     assert!(node.tcp_addrs().len() <= 2);

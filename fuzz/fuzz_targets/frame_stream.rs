@@ -249,6 +249,7 @@ impl Stream {
         });
         if let Some(error) = self.failed {
             assert_eq!(result, Err(error), "it went on after an error");
+            assert_eq!(self.ingress.missing(0), 0, "it waits for more after an error");
             return false;
         }
         let next = self.frames.get(self.delivered);

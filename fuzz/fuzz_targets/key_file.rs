@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf, sync::LazyLock};
 
-use devp2p_core::{NodeKey, NodeKeyError};
+use devp2p_core::{NodeKey, NodeKeyError, PublicKey};
 use devp2p_fuzz::memory::bounded;
 use libfuzzer_sys::fuzz_target;
 
@@ -20,6 +20,7 @@ fuzz_target!(|data: &[u8]| {
         let protobuf = key.to_protobuf();
         let again = NodeKey::from_protobuf(&protobuf).expect("what we write can be read");
         assert_eq!(again.id(), key.id());
+        assert_eq!(PublicKey::from_peer_id(&key.peer_id()), Ok(key.public_key()));
     }
     if let Ok(key) = bounded(data.len(), || (0, NodeKey::from_protobuf(data))) {
         let again = NodeKey::from_protobuf(&key.to_protobuf()).expect("ours can be read");
