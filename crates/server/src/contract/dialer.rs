@@ -4,8 +4,8 @@
 //!
 //! - **a dialed stream is accepted**: bytes go both ways, at the address that the listener tells,
 //!   and an accepted stream that says where it comes from tells the dialer's own address.
-//! - **order and completeness**, **back-pressure**: a writer that nobody reads from is stopped
-//!   within 64 MiB; all bytes arrive in order once there is a reader.
+//! - **back-pressure**: a writer that nobody reads from is stopped within 64 MiB, and all bytes
+//!   arrive in order once there is a reader.
 //! - **end of stream**: after a shutdown the other end reads all that was written, then the end,
 //!   and can still write.
 //! - **error after close**: writing after the shutdown is an error.
@@ -21,6 +21,7 @@
 
 use std::{future::poll_fn, io, net::SocketAddr};
 
+use devp2p_core::Node;
 use futures::{
     FutureExt as _,
     future::{BoxFuture, join, join_all, try_join},
@@ -33,7 +34,6 @@ use tokio::{
 
 use super::{QUIET, Report, Seen, Suite, ensure, key, node_at, quiet, seen};
 use crate::{Dialer, Io, Listener};
-use devp2p_core::Node;
 
 /// Makes dialers and listeners that reach each other.
 pub trait Network {

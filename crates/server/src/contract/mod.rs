@@ -14,9 +14,9 @@
 //! | [`scheduler::check`] | [`DialScheduler`](crate::DialScheduler) |
 //! | [`discovery::check`] | [`Discovery`](crate::Discovery) |
 //!
-//! The suites need a tokio runtime, and run best on paused time (`start_paused`): a clause that
-//! waits to see that nothing happens then costs nothing. Implementations on real sockets run them
-//! in real time, within seconds.
+//! All but the scheduler's need a tokio runtime, and run best on paused time (`start_paused`): a
+//! clause that waits to see that nothing happens then costs nothing. Implementations on real
+//! sockets run them in real time, within seconds.
 //!
 //! ```
 //! use devp2p_server::{NodeList, contract};

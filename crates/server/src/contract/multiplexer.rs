@@ -1,4 +1,5 @@
-//! The suite of [`Multiplexer`], with its [`Negotiated`] and [`PeerControl`].
+//! The suite of [`Multiplexer`], with its [`Negotiated`](crate::Negotiated) and
+//! [`PeerControl`](crate::PeerControl).
 //!
 //! Its clauses:
 //!
@@ -6,7 +7,8 @@
 //! - **established**: was called once on each connection when the Hellos are done.
 //! - **identity**: a remote whose Hello has another key than its connection is an error, or is
 //!   shown with the key that it proved.
-//! - **nothing runs before the first poll**: of the future that [`Negotiated::run`] gave.
+//! - **nothing runs before the first poll**: of the future that
+//!   [`Negotiated::run`](crate::Negotiated::run) gave.
 //! - **order and completeness**: of the messages of a subprotocol, both ways at once.
 //! - **large messages**: of 4 MiB.
 //! - **back-pressure**: a subprotocol that does not read stops the remote's within 64 MiB, and
