@@ -55,7 +55,8 @@ pub struct Config {
     pub dialer: Option<Arc<dyn Dialer>>,
     /// Dial nobody, not even static nodes.
     pub no_dial: bool,
-    /// Emit an event for every message sent and received.
+    /// Emit an event for every message sent and received. A multiplexer that takes the place of
+    /// the default one emits none.
     pub enable_msg_events: bool,
     /// The limits on inbound connections by address. `net_restrict` above wins over the one in
     /// here.
