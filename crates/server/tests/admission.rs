@@ -296,6 +296,31 @@ async fn one_deadline_covers_every_stage_of_a_dial() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_real_handshake_that_stalls_is_closed_at_the_deadline_without_a_word() {
+    let links = Links::immediate();
+    let server = Server::builder(key(OURS))
+        .dialer(links.dialer(ip(OURS)))
+        .listener(links.listen(support::addr(OURS)).unwrap())
+        .start()
+        .await
+        .unwrap();
+    // Nothing; a part of the length; the length; a part of the packet.
+    for sent in [0, 1, 2, 200] {
+        let mut io = links.dialer(ip(1)).dial(&node(OURS)).await.unwrap();
+        let mut packet = vec![0x01, 0xa0];
+        packet.resize(200, 0x04);
+        io.write_all(&packet[..sent]).await.unwrap();
+        let start = now();
+        let (read, end) = read_to_end(io).await;
+        assert_eq!(read, [], "after {sent} bytes");
+        assert!(about_5_s(end - start), "closed {:?} after {sent} bytes", end - start);
+    }
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!((server.counters().failed.values().sum::<u64>(), server.pending()), (4, 1));
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_remote_that_does_not_leave_is_left_at_the_deadline() {
     let links = Links::immediate();
     let server = start(&links, inbound_only(0)).await;
