@@ -319,10 +319,9 @@ impl World {
     fn check(&self) {
         assert!(self.core.peers().map(|(id, _)| id).eq(self.peers.iter()));
         assert_eq!(self.core.pending(), self.setups.len());
-        let inbound = |setup: &&Setup| setup.direction == Direction::Inbound;
-        let pending = self.setups.values().filter(inbound).count();
-        assert!(pending <= MAX_PENDING);
-        assert_eq!(self.core.has_free_slot(), !self.stopped && pending < MAX_PENDING);
+        let taken = self.setups.values().filter(|setup| !setup.dialed).count();
+        assert!(taken <= MAX_PENDING);
+        assert_eq!(self.core.has_free_slot(), !self.stopped && taken < MAX_PENDING);
 
         // Whoever lost our trust while connected stays, and may be one too many.
         let public = |id: &&NodeId| !self.trusted.contains(id) && !self.was_trusted.contains(id);

@@ -136,11 +136,12 @@ impl Link {
             SendStage::Room => state.session.can_send(protocol),
             SendStage::Sent => state.session.is_sent(protocol),
         };
-        if state.session.end().is_some() {
-            return Poll::Ready(Err(SendError::Closed));
-        }
+        // First: what was sent before the end was sent.
         if reached {
             return Poll::Ready(Ok(()));
+        }
+        if state.session.end().is_some() {
+            return Poll::Ready(Err(SendError::Closed));
         }
         if let Some(lane) = state.lanes.get_mut(protocol) {
             register(&mut lane.writer, cx);

@@ -101,6 +101,21 @@ fn our_disconnect_is_the_last_message() {
 }
 
 #[test]
+fn what_went_out_before_the_end_was_sent() {
+    let now = start();
+    for sent_in_time in [true, false] {
+        let mut session = session(&Config::default(), &[1], now);
+        session.send(0, message(0, 1)).unwrap();
+        assert!(!session.is_sent(0));
+        if sent_in_time {
+            assert!(session.poll_transmit(now).is_some());
+        }
+        session.handle_message(now, Message { id: id::DISCONNECT, payload: Bytes::new() });
+        assert_eq!(session.is_sent(0), sent_in_time);
+    }
+}
+
+#[test]
 fn a_broken_connection_is_told_nothing() {
     let now = start();
     let mut session = session(&Config::default(), &[1], now);

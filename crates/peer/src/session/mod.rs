@@ -57,6 +57,8 @@ pub struct Session {
 struct Lane {
     inbound: Queue,
     outbound: Queue,
+    /// The end came before all of `outbound` was sent.
+    cut_off: bool,
     /// Since when the inbound queue has been full and nothing was taken from it.
     stalled_since: Option<Instant>,
     /// The subprotocol has dropped its stream: what comes for it is dropped as well.
@@ -136,6 +138,7 @@ impl Session {
             .map(|_| Lane {
                 inbound: Queue::new(config.inbound_messages, config.inbound_bytes),
                 outbound: Queue::new(config.outbound_messages, config.outbound_bytes),
+                cut_off: false,
                 stalled_since: None,
                 deaf: false,
             })
@@ -185,6 +188,7 @@ impl Session {
         }
         self.end = Some(end);
         for lane in &mut self.lanes {
+            lane.cut_off = !lane.outbound.is_empty();
             lane.outbound.clear();
             lane.stalled_since = None;
         }
@@ -413,7 +417,7 @@ impl Session {
 
     /// Whether all messages of this subprotocol have been given to the connection.
     pub fn is_sent(&self, protocol: usize) -> bool {
-        self.lanes.get(protocol).is_none_or(|lane| lane.outbound.is_empty())
+        self.lanes.get(protocol).is_none_or(|lane| lane.outbound.is_empty() && !lane.cut_off)
     }
 
     /// Queues a message of a subprotocol, its id within the capability.

@@ -163,8 +163,8 @@ impl Core {
         self.begin_setup(Direction::Inbound, None)
     }
 
-    /// Begins the set-up of an open stream. `None` when all slots for inbound ones are taken, or
-    /// after the stop.
+    /// Begins the set-up of an open stream, in a slot, whichever side opened it. `None` when all
+    /// are taken, or after the stop.
     pub fn begin_setup(
         &mut self,
         direction: Direction,

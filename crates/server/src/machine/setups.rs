@@ -59,29 +59,34 @@ impl Setup {
         let (remote, refused) = (None, None);
         Self { direction, dial, expected, remote, refused, announced: false, unwanted: false }
     }
+
+    /// Dials of the scheduler are counted there.
+    const fn takes_slot(&self) -> bool {
+        self.dial.is_none()
+    }
 }
 
-/// All connections that are being set up. Their number is bounded: inbound ones by the slots,
-/// dials by the scheduler's limit, handed-in streams by the slots of their direction.
+/// All connections that are being set up. Their number is bounded: dials by the scheduler's limit,
+/// accepted and handed-in streams by the slots.
 #[derive(Debug)]
 pub(super) struct Setups {
     setups: BTreeMap<SetupId, Setup>,
     next: u64,
-    max_inbound: usize,
-    inbound: usize,
+    max_slots: usize,
+    slots_taken: usize,
 }
 
 impl Setups {
-    pub(super) const fn new(max_inbound: usize) -> Self {
-        Self { setups: BTreeMap::new(), next: 0, max_inbound, inbound: 0 }
+    pub(super) const fn new(max_slots: usize) -> Self {
+        Self { setups: BTreeMap::new(), next: 0, max_slots, slots_taken: 0 }
     }
 
     pub(super) fn insert(&mut self, setup: Setup) -> Option<SetupId> {
-        if setup.direction == Direction::Inbound {
-            if self.inbound >= self.max_inbound {
+        if setup.takes_slot() {
+            if !self.has_free_slot() {
                 return None;
             }
-            self.inbound = self.inbound.saturating_add(1);
+            self.slots_taken = self.slots_taken.saturating_add(1);
         }
         let id = SetupId(self.next);
         self.next = self.next.wrapping_add(1);
@@ -91,8 +96,8 @@ impl Setups {
 
     pub(super) fn remove(&mut self, id: SetupId) -> Option<Setup> {
         let setup = self.setups.remove(&id)?;
-        if setup.direction == Direction::Inbound {
-            self.inbound = self.inbound.saturating_sub(1);
+        if setup.takes_slot() {
+            self.slots_taken = self.slots_taken.saturating_sub(1);
         }
         Some(setup)
     }
@@ -110,7 +115,7 @@ impl Setups {
     }
 
     pub(super) const fn has_free_slot(&self) -> bool {
-        self.inbound < self.max_inbound
+        self.slots_taken < self.max_slots
     }
 
     pub(super) fn len(&self) -> usize {

@@ -23,12 +23,16 @@ fn no_more_slots_than_max_pending_peers() {
     let setups: Vec<SetupId> = (0..3).map(|_| world.core.take_slot().unwrap()).collect();
     assert!(!world.core.has_free_slot());
     assert_eq!(world.core.take_slot(), None);
-    assert_eq!(world.core.begin_setup(Direction::Inbound, None), None, "handed-in streams count");
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        let handed_in = world.core.begin_setup(direction, Some(id(2)));
+        assert_eq!(handed_in, None, "{direction}: handed-in streams count");
+    }
     world.dial(1);
-    assert!(world.core.begin_setup(Direction::Outbound, Some(id(2))).is_some(), "dials do not");
+    assert_eq!(world.core.pending(), 4, "dials do not count");
     world.fail(setups[0], SetupFailure::Refused);
     assert!(world.core.has_free_slot());
-    assert_eq!(world.core.pending(), 4);
+    assert!(world.core.begin_setup(Direction::Outbound, Some(id(2))).is_some());
+    assert!(!world.core.has_free_slot());
 }
 
 #[test]

@@ -82,6 +82,7 @@ struct Setup {
     id: SetupId,
     direction: Direction,
     expected: Option<u8>,
+    takes_slot: bool,
     remote: Option<u8>,
     refused: bool,
 }
@@ -115,10 +116,24 @@ impl Model {
     }
 
     fn begun(&mut self, id: Option<SetupId>, direction: Direction, expected: Option<u8>) {
-        let inbound = self.setups.iter().filter(|setup| setup.direction == Direction::Inbound);
-        let free = direction == Direction::Outbound || inbound.count() < MAX_PENDING;
-        assert_eq!(id.is_some(), free && !self.stopped, "a slot exactly where one is free");
-        let setup = |id| Setup { id, direction, expected, remote: None, refused: false };
+        assert_eq!(id.is_some(), self.has_free_slot(), "a slot exactly where one is free");
+        self.push(id, direction, expected, true);
+    }
+
+    fn has_free_slot(&self) -> bool {
+        let taken = self.setups.iter().filter(|setup| setup.takes_slot);
+        !self.stopped && taken.count() < MAX_PENDING
+    }
+
+    fn push(
+        &mut self,
+        id: Option<SetupId>,
+        direction: Direction,
+        expected: Option<u8>,
+        takes_slot: bool,
+    ) {
+        let setup =
+            |id| Setup { id, direction, expected, takes_slot, remote: None, refused: false };
         self.setups.extend(id.map(setup));
     }
 
@@ -140,7 +155,7 @@ impl Model {
                 if !self.stopped && !dialing {
                     let setup = self.world.dial(n);
                     self.dials += 1;
-                    self.begun(Some(setup), Direction::Outbound, Some(n));
+                    self.push(Some(setup), Direction::Outbound, Some(n), false);
                 }
             }
             Op::Secure(which, n) => {
