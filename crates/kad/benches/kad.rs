@@ -97,8 +97,12 @@ fn table(c: &mut Criterion) {
     group.bench_function("check passed, full table", |b| {
         let mut table = full.clone();
         b.iter(|| {
-            let now = table.poll_timeout().expect("something to check");
-            let check = table.poll_check(now, 0).expect("it is due");
+            let check = loop {
+                let now = table.poll_timeout().expect("something to check");
+                if let Some(check) = table.poll_check(now, 1 << 63 | 1 << 31) {
+                    break check;
+                }
+            };
             table.check_passed(now, check);
         });
     });

@@ -1,4 +1,4 @@
-/// An opaque key that says which nodes may be under one hand, such as a prefix of their addresses.
+/// An opaque key that says which nodes may well be under one hand.
 ///
 /// A table counts verified nodes by it, so that one hand cannot hold many places however many ids
 /// it makes.
@@ -22,7 +22,7 @@ impl Group {
 pub trait Contact: Clone {
     /// The group in which the node counts, or `None` where no limit applies to it.
     ///
-    /// It is asked once for each value that is given to the table.
+    /// It must not change while the value is in a table.
     fn group(&self) -> Option<Group>;
 
     /// Whether both values are reached in the same way, so that an answer from one proves the

@@ -58,17 +58,38 @@ impl<V: Contact> Table<V> {
 
     /// The `limit` verified nodes nearest to `target`, nearest first; to hand out.
     pub fn closest(&self, target: &Id, limit: usize) -> Vec<&Entry<V>> {
-        nearest(target, limit, self.entries().map(|entry| (entry.id(), entry)))
+        let entries = self.around(target, limit).flat_map(|bucket| &bucket.entries);
+        nearest(target, limit, entries.map(|entry| (entry.id(), entry)))
     }
 
     /// The `limit` nodes nearest to `target` of all that are known, nearest first, verified or not,
     /// pinned ones included; to begin a lookup with, not to hand out.
     pub fn closest_known(&self, target: &Id, limit: usize) -> Vec<(Id, &V)> {
-        let known = self.buckets.iter().flat_map(Bucket::iter);
+        let known = self.around(target, limit).flat_map(Bucket::iter);
         let known = known.map(|entry| (entry.id(), (entry.id(), entry.value())));
         let pinned = self.pins.iter().filter(|pin| self.place(&pin.id).is_none());
         let pinned = pinned.map(|pin| (pin.id, (pin.id, &pin.value)));
         nearest(target, limit, known.chain(pinned))
+    }
+
+    /// The buckets that have the `limit` verified nodes nearest to `target`, and those before them.
+    ///
+    /// The nodes in the target's own bucket are nearer to it than any other. Then come those nearer
+    /// to us, who all differ from the target in the same bit; then the farther buckets in turn.
+    fn around(&self, target: &Id, limit: usize) -> impl Iterator<Item = &Bucket<V>> {
+        let (nearer, rest) = self.buckets.split_at(self.index(target));
+        let (own, farther) = rest.split_at(rest.len().min(1));
+        let mut found = 0_usize;
+        let mut count = move |buckets: &[Bucket<V>]| {
+            let enough = found >= limit;
+            found = buckets.iter().fold(found, |sum, b| sum.saturating_add(b.entries.len()));
+            !enough
+        };
+        [own, nearer]
+            .into_iter()
+            .chain(farther.chunks(1))
+            .take_while(move |buckets| count(buckets))
+            .flatten()
     }
 
     /// The verified nodes at exactly this logarithmic distance from our own id.
@@ -126,10 +147,6 @@ impl<V: Contact> Table<V> {
 /// The `limit` items with the ids nearest to `target`, nearest first.
 fn nearest<T>(target: &Id, limit: usize, items: impl Iterator<Item = (Id, T)>) -> Vec<T> {
     let mut items: Vec<_> = items.map(|(id, item)| (id.distance(target), item)).collect();
-    if limit < items.len() && limit > 0 {
-        items.select_nth_unstable_by_key(limit, |(distance, _)| *distance);
-    }
-    items.truncate(limit);
     items.sort_unstable_by_key(|(distance, _)| *distance);
-    items.into_iter().map(|(_, item)| item).collect()
+    items.into_iter().take(limit).map(|(_, item)| item).collect()
 }

@@ -42,7 +42,7 @@ impl<V> Check<V> {
 }
 
 impl<V: Contact> Table<V> {
-    /// Never forgets this node: while it has no place it is checked, now and then every
+    /// Never forgets this node: while it has no place it is checked, at once and from then on every
     /// [`pin_interval`](super::Config::pin_interval), at the endpoint in `value`. For bootnodes.
     ///
     /// It takes no place while it is not verified, and gets none beyond the limits of groups.

@@ -176,28 +176,38 @@ fn a_liar_costs_a_few_timeouts_and_no_result() {
 #[test]
 fn a_lookup_that_is_led_on_ends() {
     let target = Id::new([0; 32]);
-    let mut number = u128::MAX;
-    let mut next = || {
-        number /= 2;
-        number -= u128::from(number > 0);
+    let mut number = u64::MAX;
+    let mut nearer = || {
+        number -= 1;
         let mut bytes = [0; 32];
-        bytes[..16].copy_from_slice(&number.to_be_bytes());
-        bytes[31] = 1;
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
         Id::new(bytes)
     };
     let config = LookupConfig::default();
-    let mut lookup = Lookup::new(config.clone(), Id::new([1; 32]), target, [(next(), ())]);
-    let mut random = Random(4);
+    let mut lookup = Lookup::new(config.clone(), OWN, target, [(nearer(), ())]);
     let mut asked = 0;
     while let Some((id, ())) = lookup.poll_request() {
         asked += 1;
-        let nearer = std::iter::once(next());
-        let others = std::iter::repeat_with(|| random.id());
-        lookup.handle_nodes(&id, nearer.chain(others).map(|id| (id, ())));
+        lookup.handle_nodes(&id, std::iter::repeat_with(|| (nearer(), ())));
         lookup.handle_answered(&id);
     }
     assert!(lookup.is_finished());
-    assert!((100..=config.max_requests).contains(&asked), "{asked}");
+    assert_eq!((asked, lookup.requests()), (config.max_requests, config.max_requests));
+}
+
+#[test]
+fn of_too_many_nodes_the_nearest_are_kept() {
+    let mut config = LookupConfig::default();
+    config.max_nodes = 20;
+    let ids: Vec<_> = (1..=30).map(|byte| Id::new([byte; 32])).collect();
+    let start = ids.iter().rev().map(|id| (*id, ()));
+    let mut lookup = Lookup::new(config, OWN, Id::new([0; 32]), start);
+    let mut asked = Vec::new();
+    while let Some((id, ())) = lookup.poll_request() {
+        asked.push(id);
+        lookup.handle_failed(&id);
+    }
+    assert_eq!(asked, ids[..20]);
 }
 
 #[test]
