@@ -12,7 +12,7 @@ pub struct Config {
     pub replacements: usize,
     /// The places of a bucket that one group may hold. 2: so a bucket of 16 takes 8 groups to fill.
     pub bucket_group_limit: usize,
-    /// The places of the table that one group may hold. 10: so whoever has few addresses stays a
+    /// The places of the table that one group may hold. 10: so whoever is in few groups stays a
     /// small part of the table, whatever its ids.
     pub table_group_limit: usize,
     /// The longest pause between checks of nodes that are unverified or failed one. 3 s.
