@@ -110,8 +110,8 @@ impl Remote {
     /// The `n`th node dials `to`; the secure handshake is done.
     pub(crate) async fn dial(links: &Links, n: u16, to: &Node) -> Self {
         let io = links.dialer(ip(n)).dial(to).await.unwrap();
-        let transport = PlainTransport::new(key(n));
-        let connection = transport.connect(io, to.public_key()).await.unwrap();
+        let secure = PlainTransport::new(key(n)).connect(io, to.public_key());
+        let connection = within_a_minute(secure).await.unwrap();
         Self { connection, hello: hello(n, &["test"]) }
     }
 
@@ -153,14 +153,13 @@ impl Listening {
 
     pub(crate) async fn accept(&mut self) -> Io {
         let next = poll_fn(|cx| self.listener.poll_accept(cx));
-        tokio::time::timeout(Duration::from_secs(300), next)
-            .await
-            .expect("it was not dialed")
-            .unwrap()
+        let accepted = tokio::time::timeout(Duration::from_secs(300), next).await;
+        accepted.expect("it was not dialed").unwrap()
     }
 
     pub(crate) async fn secure(&self, io: Io) -> Remote {
-        let connection = PlainTransport::new(key(self.n)).accept(io).await.unwrap();
+        let secure = PlainTransport::new(key(self.n)).accept(io);
+        let connection = within_a_minute(secure).await.unwrap();
         Remote { connection, hello: hello(self.n, &["test"]) }
     }
 }
@@ -180,10 +179,15 @@ pub(crate) fn hello(n: u16, capabilities: &[&str]) -> Hello {
     Hello::new(format!("node {n}"), capabilities, key(n).public_key())
 }
 
+/// What comes of `future`; fails where nothing does. Without it a test would wait for ever, and on
+/// a paused clock without using the time.
+async fn within_a_minute<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("nothing within a minute")
+}
+
 /// The next event; fails where none comes within a minute.
 pub(crate) async fn next_event(events: &mut Events) -> Event {
-    let next = tokio::time::timeout(Duration::from_secs(60), events.next()).await;
-    next.expect("no event within a minute").expect("the server stopped")
+    within_a_minute(events.next()).await.expect("the server stopped")
 }
 
 /// Waits until the server has so many peers; fails after a minute.
