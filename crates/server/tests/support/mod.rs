@@ -134,7 +134,7 @@ impl Remote {
             Err(error) => panic!("closed without a reason: {error}"),
             Ok(established) => {
                 let (_, life) = established.run(&[], devp2p_peer::Direction::Outbound, None);
-                (life.await.reason, Stage::AfterHello)
+                (within_a_minute(life).await.reason, Stage::AfterHello)
             }
         }
     }
