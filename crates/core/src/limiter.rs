@@ -18,15 +18,27 @@ pub struct Rate {
 impl Rate {
     /// So many events a second, and as many at once. 0 a second is read as one a second.
     pub fn per_second(events: u32) -> Self {
-        Self { interval: Duration::from_secs(1) / events.max(1), burst: events }
+        const SECOND: Duration = Duration::from_secs(1);
+        Self { interval: SECOND.checked_div(events).unwrap_or(SECOND), burst: events }
     }
 }
 
 /// Token buckets by key, on a table whose size never changes.
 ///
 /// The keys are those of strangers, so the table must neither grow with them nor let them choose
-/// whom they push out: places are found by a hash under a secret, and where a set is full the
-/// bucket that lost least goes. Time is an argument.
+/// whom they push out: places are found by a hash under a secret. Where a set is full, the bucket
+/// that lost least makes room, which among equals is the one that was used longest ago, and the
+/// newcomer starts with what that one had lost, except for one token:
+///
+/// - An unknown key has its first event, however full the table is. Strangers cannot lock out
+///   each other, not even where the burst is 1.
+/// - A flood of keys does not give a drained bucket its burst back. It has to push the bucket out
+///   first, behind all others of its set, and that yields one token.
+///
+/// A place costs a flood one allowed event, and a refused event takes none. So a caller with
+/// several limits asks them with [`would_allow`](Self::would_allow) first and takes from a finer
+/// one only what a coarser one lets through: then one network fills the fine table no faster than
+/// the coarse limit lets it. Time is an argument.
 #[derive(Debug)]
 pub struct RateLimiter {
     rate: Rate,
@@ -35,7 +47,7 @@ pub struct RateLimiter {
 }
 
 /// How many keys share one set. With four, a flood of random keys drives out a drained bucket
-/// only after it filled the set with buckets that are drained further.
+/// only after it filled the set with buckets that are drained as far.
 const WAYS: usize = 4;
 
 /// A bucket as the generic cell rate algorithm keeps it: when it will be full again.
@@ -57,16 +69,44 @@ impl RateLimiter {
 
     /// Takes a token of `key`'s bucket; false where it is empty.
     pub fn allow(&mut self, now: Instant, key: &impl Hash) -> bool {
-        let Rate { interval, burst } = self.rate;
         let tag = self.tag(key);
-        let Some(bucket) = self.bucket(now, tag) else { return true };
-        let from = bucket.full_at.map_or(now, |full_at| full_at.max(now));
-        let full_at = from.checked_add(interval).unwrap_or(from);
-        if full_at.duration_since(now) > interval.saturating_mul(burst.max(1)) {
-            return false;
+        let Some((place, full_at)) = self.take(now, tag) else { return false };
+        let bucket = self.set_index(tag).and_then(|index| self.sets.get_mut(index)?.get_mut(place));
+        if let Some(bucket) = bucket {
+            *bucket = Bucket { tag, full_at: Some(full_at) };
         }
-        *bucket = Bucket { tag, full_at: Some(full_at) };
         true
+    }
+
+    /// What [`allow`](Self::allow) would answer; takes nothing, neither a token nor a place.
+    pub fn would_allow(&self, now: Instant, key: &impl Hash) -> bool {
+        self.take(now, self.tag(key)).is_some()
+    }
+
+    /// The place in its set where `tag` has its bucket or may put it, and when that bucket is full
+    /// again after one token was taken; nothing where it has none.
+    fn take(&self, now: Instant, tag: u64) -> Option<(usize, Instant)> {
+        let Rate { interval, burst } = self.rate;
+        let set = self.sets.get(self.set_index(tag)?)?;
+        let known = |bucket: &&Bucket| bucket.tag == tag && bucket.full_at.is_some();
+        let (place, lost) = match set.iter().enumerate().find(|(_, bucket)| known(bucket)) {
+            Some((place, bucket)) => (place, bucket.lost(now)),
+            None => {
+                let places = set.iter().enumerate();
+                let (place, bucket) = places.min_by_key(|(_, bucket)| bucket.full_at)?;
+                let all_but_one = interval.saturating_mul(burst.saturating_sub(1));
+                (place, bucket.lost(now).min(all_but_one))
+            }
+        };
+        let lost = lost.saturating_add(interval);
+        let capacity = interval.saturating_mul(burst.max(1));
+        // An interval beyond the clock's range cannot be kept, and limits nothing.
+        (lost <= capacity).then(|| (place, now.checked_add(lost).unwrap_or(now)))
+    }
+
+    fn set_index(&self, tag: u64) -> Option<usize> {
+        let sets = u64::try_from(self.sets.len()).ok()?;
+        usize::try_from(tag.checked_rem(sets)?).ok()
     }
 
     fn tag(&self, key: &impl Hash) -> u64 {
@@ -76,23 +116,12 @@ impl RateLimiter {
         key.hash(&mut hasher);
         hasher.finish()
     }
+}
 
-    /// The bucket of `tag`, or the place that it may take.
-    fn bucket(&mut self, now: Instant, tag: u64) -> Option<&mut Bucket> {
-        let sets = u64::try_from(self.sets.len()).ok()?;
-        let index = usize::try_from(tag.checked_rem(sets)?).ok()?;
-        let set = self.sets.get_mut(index)?;
-        if let Some(known) =
-            set.iter().position(|bucket| bucket.tag == tag && bucket.full_at.is_some())
-        {
-            return set.get_mut(known);
-        }
-        let place = set.iter_mut().min_by_key(|bucket| bucket.full_at)?;
-        if place.full_at.is_none_or(|full_at| full_at <= now) {
-            *place = Bucket::default();
-        }
-        // A drained bucket that is pushed out leaves its debt to the one that comes in.
-        Some(place)
+impl Bucket {
+    /// How long it takes to be full again.
+    fn lost(&self, now: Instant) -> Duration {
+        self.full_at.map_or(Duration::ZERO, |full_at| full_at.saturating_duration_since(now))
     }
 }
 
@@ -141,12 +170,68 @@ mod tests {
     }
 
     #[test]
+    fn a_peek_takes_nothing_and_answers_as_the_event_would() {
+        let mut limiter = limiter(Duration::from_secs(1), 3, 4);
+        let mut now = start();
+        for step in 0..1_000_u64 {
+            let key = step * 7 % 13;
+            let peeked = limiter.would_allow(now, &key);
+            assert_eq!(limiter.would_allow(now, &key), peeked, "a peek changed the answer");
+            assert_eq!(limiter.allow(now, &key), peeked, "step {step}");
+            now += Duration::from_millis(step % 300);
+        }
+        assert!((0..1_000).all(|_| limiter.would_allow(now + Duration::from_secs(9), &"a")));
+    }
+
+    #[test]
     fn a_flood_of_keys_does_not_refill_a_drained_bucket() {
         let mut limiter = limiter(Duration::from_secs(1), 8, 64);
         let now = start();
         assert_eq!((0..100).filter(|_| limiter.allow(now, &"victim")).count(), 8);
-        let passed = (0..100_000).filter(|key| limiter.allow(now, key)).count();
-        assert!(passed <= 64 * 8, "the table bounds what a flood gets: {passed}");
-        assert!(!limiter.allow(now, &"victim"));
+        // As many events as the other places have tokens: 60 places, 8 each, less what the
+        // uneven hash leaves. None of them reaches the drained one.
+        for key in 0..100 {
+            limiter.allow(now, &key);
+        }
+        assert!(!limiter.would_allow(now, &"victim"));
+        // However many more: the bucket has one token of eight.
+        for key in 0..100_000 {
+            limiter.allow(now, &key);
+        }
+        assert!((0..100).filter(|_| limiter.allow(now, &"victim")).count() <= 1);
+    }
+
+    #[test]
+    fn a_drained_bucket_of_burst_one_outlasts_three_newcomers_of_its_set() {
+        let mut limiter = limiter(Duration::from_secs(30), 1, WAYS);
+        let now = start();
+        assert!(limiter.allow(now, &"victim"));
+        let later = now + Duration::from_secs(1);
+        assert!((0..3).all(|key| limiter.allow(later, &key)));
+        assert!(!limiter.allow(later, &"victim"), "there was room for all");
+        assert!(limiter.allow(later, &3));
+        assert!(limiter.allow(later, &"victim"), "one set does not remember five");
+    }
+
+    #[test]
+    fn a_full_table_admits_the_first_event_of_a_stranger() {
+        for burst in [0, 1, 8] {
+            let mut limiter = limiter(Duration::from_secs(30), burst, 64);
+            let now = start();
+            for key in 0..10_000 {
+                limiter.allow(now, &key);
+            }
+            assert!((0..100).all(|key| limiter.allow(now, &("stranger", key))), "burst {burst}");
+        }
+    }
+
+    #[test]
+    fn a_refused_event_takes_no_place() {
+        let mut limiter = limiter(Duration::from_secs(30), 1, WAYS);
+        let now = start();
+        assert!((0..4).all(|key| limiter.allow(now, &key)));
+        for _ in 0..1_000 {
+            assert!((0..4).all(|key| !limiter.allow(now, &key)));
+        }
     }
 }
