@@ -1,15 +1,21 @@
 //! The options of a server, under geth's names.
 
+mod dial;
+mod problem;
+
 use std::{
-    fmt,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
 use devp2p_core::{NetRestrict, Node, NodeKey};
-use devp2p_peer::{CapabilityError, Hello, Protocol, check_protocols};
+use devp2p_peer::{Hello, Protocol, check_protocols};
 
+pub use self::{
+    dial::DialOptions,
+    problem::{ConfigError, Problem, Warning},
+};
 use crate::{CoreConfig, Dialer, InboundLimits};
 
 /// geth's default of `MaxPeers`.
@@ -58,6 +64,9 @@ pub struct Config {
     /// Emit an event for every message sent and received. A multiplexer that takes the place of
     /// the default one emits none.
     pub enable_msg_events: bool,
+    /// The limits and waits of the dial scheduler. A scheduler that takes the place of the default
+    /// one has its own.
+    pub dial: DialOptions,
     /// The limits on inbound connections by address. `net_restrict` above wins over the one in
     /// here.
     pub inbound: InboundLimits,
@@ -108,9 +117,8 @@ impl Config {
         if self.max_pending_peers == 0 && self.listen_addr.is_some() {
             problems.push(Problem::MaxPendingPeersZero);
         }
-        if self.setup_timeout.is_zero() {
-            problems.push(Problem::SetupTimeoutZero);
-        }
+        problems.extend(self.zeros().into_iter().map(Problem::Zero));
+        problems.extend(self.dial.empty_ranges().into_iter().map(Problem::EmptyRange));
         if self.name.len() > Hello::MAX_NAME || self.name.chars().any(char::is_control) {
             problems.push(Problem::Name);
         }
@@ -124,20 +132,68 @@ impl Config {
             }
         }
         let own = self.private_key.as_ref().map(NodeKey::id);
-        for node in self.static_nodes.iter().filter(|node| Some(node.id()) == own) {
-            problems.push(Problem::StaticNodeIsSelf(node.clone()));
+        for node in &self.static_nodes {
+            if Some(node.id()) == own {
+                problems.push(Problem::StaticNodeIsSelf(node.clone()));
+            } else if node.host().is_some() && node.tcp_port().is_none() {
+                problems.push(Problem::StaticNodeWithoutPort(node.clone()));
+            }
         }
-        if !problems.is_empty() {
-            return Err(ConfigError { problems });
+        if problems.is_empty() { Ok(self.warnings()) } else { Err(ConfigError::new(problems)) }
+    }
+
+    /// The options that are 0 and must not be, by name. A time of 0 would end what it is for before
+    /// it begins; a count of 0 would let nothing through.
+    fn zeros(&self) -> Vec<&'static str> {
+        let mut zeros = Vec::new();
+        let mut check = |name, is_zero: bool| {
+            if is_zero {
+                zeros.push(name);
+            }
+        };
+        check("setup_timeout", self.setup_timeout.is_zero());
+        check("inbound.per_prefix", self.inbound.per_prefix == 0);
+        check("peer.hello_timeout", self.peer.hello_timeout.is_zero());
+        check("peer.ping_interval", self.peer.ping_interval.is_zero());
+        check("peer.pong_timeout", self.peer.pong_timeout.is_zero());
+        check("peer.stall_timeout", self.peer.stall_timeout.is_zero());
+        check("peer.max_message", self.peer.max_message == 0);
+        #[cfg(feature = "rlpx")]
+        {
+            check("rlpx.handshake_timeout", self.rlpx.handshake_timeout.is_zero());
+            check("rlpx.read_timeout", self.rlpx.read_timeout.is_zero());
+            check("rlpx.write_timeout", self.rlpx.write_timeout.is_zero());
+            check("rlpx.max_message_size", self.rlpx.max_message_size == 0);
         }
+        zeros.extend(self.dial.zeros());
+        zeros
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         if self.no_dial && self.listen_addr.is_none() {
             warnings.push(Warning::Useless);
         }
-        if self.no_dial && !self.static_nodes.is_empty() {
-            warnings.push(Warning::StaticNodesNotDialed);
+        if self.no_dial {
+            if !self.static_nodes.is_empty() {
+                warnings.push(Warning::StaticNodesNotDialed);
+            }
+            return warnings;
         }
-        Ok(warnings)
+        let is_trusted = |node: &Node| self.trusted_nodes.iter().any(|it| it.id() == node.id());
+        if self.max_peers == 0 && !self.static_nodes.iter().all(is_trusted) {
+            warnings.push(Warning::StaticNodesRefused);
+        }
+        if let Some(allowed) = &self.net_restrict {
+            // A name may still turn out to be inside.
+            let outside = |node: &&Node| {
+                let addrs = node.tcp_addrs();
+                !addrs.is_empty() && !addrs.iter().any(|addr| allowed.contains(addr.ip()))
+            };
+            let outside = self.static_nodes.iter().filter(outside);
+            warnings.extend(outside.cloned().map(Warning::StaticNodeOutsideNetRestrict));
+        }
+        warnings
     }
 
     /// What we say of ourselves to every peer.
@@ -166,7 +222,7 @@ impl Config {
     }
 
     pub(crate) fn dial(&self, key: &NodeKey) -> devp2p_dial::Config {
-        let mut dial = devp2p_dial::Config::new(key.id());
+        let mut dial = self.dial.config(key.id());
         dial.max_dialed = self.max_dialed();
         dial.dynamic = dial.max_dialed > 0;
         dial.net_restrict.clone_from(&self.net_restrict);
@@ -198,6 +254,7 @@ impl Default for Config {
             dialer: None,
             no_dial: false,
             enable_msg_events: false,
+            dial: DialOptions::default(),
             inbound: InboundLimits::default(),
             setup_timeout: Duration::from_secs(5),
             peer: devp2p_peer::Config::default(),
@@ -207,92 +264,3 @@ impl Default for Config {
         }
     }
 }
-
-/// An option that works but hardly means what was wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Warning {
-    /// The server neither dials nor listens.
-    Useless,
-    /// There are static nodes, and `no_dial` keeps them from being dialed.
-    StaticNodesNotDialed,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Useless => "P2P server will be useless, neither dialing nor listening",
-            Self::StaticNodesNotDialed => "no_dial is set: static nodes will not be dialed",
-        })
-    }
-}
-
-/// A value that cannot work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Problem {
-    /// `private_key` is not set.
-    PrivateKeyMissing,
-    /// `dial_ratio` is 0.
-    DialRatioZero,
-    /// `max_pending_peers` is 0 although the server listens.
-    MaxPendingPeersZero,
-    /// `setup_timeout` is 0.
-    SetupTimeoutZero,
-    /// `name` is longer than peers keep, or has control characters.
-    Name,
-    /// A capability that cannot be offered.
-    Protocols(CapabilityError),
-    /// The name and the capabilities make a Hello of so many bytes.
-    HelloTooLarge(usize),
-    /// The node's own key among the static nodes.
-    StaticNodeIsSelf(Node),
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PrivateKeyMissing => f.write_str("private_key must be set"),
-            Self::DialRatioZero => f.write_str("dial_ratio must be at least 1"),
-            Self::MaxPendingPeersZero => {
-                f.write_str("max_pending_peers must be at least 1 for a server that listens")
-            }
-            Self::SetupTimeoutZero => f.write_str("setup_timeout must not be zero"),
-            Self::Name => {
-                write!(f, "name must be at most {} bytes of printable text", Hello::MAX_NAME)
-            }
-            Self::Protocols(error) => error.fmt(f),
-            Self::HelloTooLarge(size) => {
-                write!(f, "a Hello of {size} bytes is above the limit of {}", Hello::MAX_SIZE)
-            }
-            Self::StaticNodeIsSelf(node) => write!(f, "the static node {node} is this node itself"),
-        }
-    }
-}
-
-/// Options that cannot work: all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    problems: Vec<Problem>,
-}
-
-impl ConfigError {
-    /// What is wrong.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.problems.iter().enumerate() {
-            if index > 0 {
-                f.write_str("; ")?;
-            }
-            write!(f, "{problem}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ConfigError {}

@@ -84,7 +84,7 @@ pub use rlpx::RlpxTransport;
 
 pub use self::{
     base_protocol::{BaseProtocol, MessageHook},
-    config::{Config, ConfigError, Problem, Warning},
+    config::{Config, ConfigError, DialOptions, Problem, Warning},
     dialer::{DIAL_TIMEOUT, Dialer, Io, Listener, RESOLVE_TIMEOUT, TcpDialer},
     discovery::{Discovery, FairMix, NodeList},
     event::{Event, Events, PeerAdd, PeerDrop, PeerMessage},

@@ -3,9 +3,9 @@
 #[expect(dead_code, reason = "this file uses a part of it")]
 mod support;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, time::Duration};
 
-use devp2p_core::LanPolicy;
+use devp2p_core::{Host, LanPolicy, Node};
 use devp2p_peer::{CapabilityError, Protocol};
 use devp2p_server::{Config, Problem, Server, StartError, Warning};
 
@@ -21,7 +21,7 @@ fn changed(change: impl FnOnce(&mut Config)) -> Config {
 fn every_bad_value_is_explained() {
     type Change = fn(&mut Config);
     type IsIt = fn(&Problem) -> bool;
-    let table: [(Change, IsIt, &str); 11] = [
+    let table: [(Change, IsIt, &str); 12] = [
         (
             |config| config.private_key = None,
             |problem| *problem == Problem::PrivateKeyMissing,
@@ -39,7 +39,7 @@ fn every_bad_value_is_explained() {
         ),
         (
             |config| config.setup_timeout = Duration::ZERO,
-            |problem| *problem == Problem::SetupTimeoutZero,
+            |problem| *problem == Problem::Zero("setup_timeout"),
             "setup_timeout must not be zero",
         ),
         (
@@ -76,6 +76,11 @@ fn every_bad_value_is_explained() {
             "is this node itself",
         ),
         (
+            |config| config.static_nodes = vec![without_port(2)],
+            |problem| *problem == Problem::StaticNodeWithoutPort(without_port(2)),
+            "has no tcp port to dial",
+        ),
+        (
             |config| {
                 config.protocols = (0..512).map(|n: u16| Protocol::new(Many(n))).collect();
             },
@@ -89,6 +94,73 @@ fn every_bad_value_is_explained() {
         assert!(is_it(problem), "{problem:?}");
         assert!(error.to_string().contains(text), "{error}");
         assert_eq!(error.to_string(), problem.to_string());
+    }
+}
+
+/// A node with an address and without a TCP port.
+fn without_port(n: u16) -> Node {
+    Node::new(key(n).public_key(), node(n).host().cloned(), 0, 30303)
+}
+
+#[test]
+fn options_that_must_not_be_zero() {
+    type Change = fn(&mut Config);
+    let table: [(&str, Change); 17] = [
+        ("setup_timeout", |config| config.setup_timeout = Duration::ZERO),
+        ("inbound.per_prefix", |config| config.inbound.per_prefix = 0),
+        ("peer.hello_timeout", |config| config.peer.hello_timeout = Duration::ZERO),
+        ("peer.ping_interval", |config| config.peer.ping_interval = Duration::ZERO),
+        ("peer.pong_timeout", |config| config.peer.pong_timeout = Duration::ZERO),
+        ("peer.stall_timeout", |config| config.peer.stall_timeout = Duration::ZERO),
+        ("peer.max_message", |config| config.peer.max_message = 0),
+        ("rlpx.handshake_timeout", |config| config.rlpx.handshake_timeout = Duration::ZERO),
+        ("rlpx.read_timeout", |config| config.rlpx.read_timeout = Duration::ZERO),
+        ("rlpx.write_timeout", |config| config.rlpx.write_timeout = Duration::ZERO),
+        ("rlpx.max_message_size", |config| config.rlpx.max_message_size = 0),
+        ("dial.max_active_dials", |config| config.dial.max_active_dials = 0),
+        ("dial.resolve_timeout", |config| config.dial.resolve_timeout = Duration::ZERO),
+        ("dial.static_backoff", |config| config.dial.static_backoff = from_zero()),
+        ("dial.dynamic_backoff", |config| config.dial.dynamic_backoff = from_zero()),
+        ("dial.resolve_backoff", |config| config.dial.resolve_backoff = from_zero()),
+        ("dial.collision_backoff", |config| config.dial.collision_backoff = from_zero()),
+    ];
+    for (name, change) in table {
+        let error = changed(change).validate().expect_err(name);
+        assert_eq!(error.problems(), [Problem::Zero(name)]);
+        assert_eq!(error.to_string(), format!("{name} must not be zero"));
+    }
+    // These say that there is no such limit or wait.
+    let unlimited = changed(|config| {
+        config.inbound.per_address = Duration::ZERO;
+        config.dial.history = Duration::ZERO;
+        config.dial.bootstrap_after = Duration::ZERO;
+        config.dial.stats_interval = Duration::ZERO;
+        config.peer.linger = Duration::ZERO;
+    });
+    assert_eq!(unlimited.validate().unwrap(), []);
+}
+
+fn from_zero() -> RangeInclusive<Duration> {
+    Duration::ZERO..=Duration::from_secs(1)
+}
+
+fn backwards() -> RangeInclusive<Duration> {
+    Duration::from_secs(2)..=Duration::from_secs(1)
+}
+
+#[test]
+fn a_range_begins_before_it_ends() {
+    type Change = fn(&mut Config);
+    let table: [(&str, Change); 4] = [
+        ("dial.static_backoff", |config| config.dial.static_backoff = backwards()),
+        ("dial.dynamic_backoff", |config| config.dial.dynamic_backoff = backwards()),
+        ("dial.resolve_backoff", |config| config.dial.resolve_backoff = backwards()),
+        ("dial.collision_backoff", |config| config.dial.collision_backoff = backwards()),
+    ];
+    for (name, change) in table {
+        let error = changed(change).validate().expect_err(name);
+        assert_eq!(error.problems(), [Problem::EmptyRange(name)]);
+        assert_eq!(error.to_string(), format!("{name} ends before it begins"));
     }
 }
 
@@ -123,7 +195,7 @@ fn all_problems_are_told_at_once() {
     let error = config.validate().unwrap_err();
     assert_eq!(
         error.problems(),
-        [Problem::PrivateKeyMissing, Problem::DialRatioZero, Problem::SetupTimeoutZero]
+        [Problem::PrivateKeyMissing, Problem::DialRatioZero, Problem::Zero("setup_timeout")]
     );
     let text = error.to_string();
     assert_eq!(
@@ -151,6 +223,31 @@ fn what_works_but_means_little_is_a_warning() {
         config.static_nodes = vec![node(2)];
     });
     assert_eq!(undialed, [Warning::StaticNodesNotDialed]);
+
+    let refused = validate(|config| {
+        config.max_peers = 0;
+        config.static_nodes = vec![node(2), node(3)];
+        config.trusted_nodes = vec![node(2)];
+    });
+    assert_eq!(refused, [Warning::StaticNodesRefused]);
+    let text = "max_peers is 0: static nodes will be dialed and refused, but for trusted ones";
+    assert_eq!(refused.first().unwrap().to_string(), text);
+    let trusted = validate(|config| {
+        config.max_peers = 0;
+        config.static_nodes = vec![node(2)];
+        config.trusted_nodes = vec![node(2)];
+    });
+    assert_eq!(trusted, []);
+
+    let outside = validate(|config| {
+        let named = Host::Dns("node.example".into());
+        let named = Node::new(key(4).public_key(), Some(named), 30303, 0);
+        config.static_nodes = vec![node(2), node(3), named];
+        config.net_restrict = Some(format!("{}/32", support::ip(2)).parse().unwrap());
+    });
+    assert_eq!(outside, [Warning::StaticNodeOutsideNetRestrict(node(3))]);
+    let text = format!("the static node {} is outside of net_restrict: it is not dialed", node(3));
+    assert_eq!(outside.first().unwrap().to_string(), text);
 }
 
 #[tokio::test]
@@ -179,6 +276,15 @@ fn the_defaults() {
     assert!(!config.no_dial && !config.enable_msg_events);
     assert_eq!(config.setup_timeout, Duration::from_secs(5));
     assert_eq!(config.seed, None);
+
+    let scheduler = devp2p_dial::Config::new(id(1));
+    assert_eq!(config.dial.max_active_dials, 16);
+    assert_eq!(config.dial.history, Duration::from_secs(35));
+    assert_eq!(config.dial.bootstrap_after, Duration::from_secs(20));
+    assert_eq!(config.dial.static_backoff, scheduler.static_backoff);
+    assert_eq!(config.dial.dynamic_backoff, scheduler.dynamic_backoff);
+    assert_eq!(config.dial.resolve_backoff, scheduler.resolve_backoff);
+    assert_eq!(config.dial.collision_backoff, scheduler.collision_backoff);
 
     assert_eq!(config.inbound.per_address, Duration::from_secs(30));
     assert_eq!(config.inbound.per_prefix, 8);
