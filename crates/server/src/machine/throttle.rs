@@ -7,8 +7,9 @@ use std::{
 
 use devp2p_core::{LanPolicy, NetRestrict, Rate, RateLimiter, Rng, prefix_group};
 
-/// Places for addresses in the table: with one connection an address in 30 s, as many as about
-/// 270 new addresses a second fill. 256 KiB.
+/// Places for addresses in the table. An address takes one when its connection was let in, so a
+/// network fills no more than 8 a second; what is remembered for 30 s is about 270 new addresses a
+/// second, and with more of them those that connected longest ago are forgotten. 256 KiB.
 const ADDRESSES: usize = 8_192;
 
 /// Places for prefixes; a bucket drains within a second. 32 KiB.
@@ -92,13 +93,16 @@ impl InboundThrottle {
         if self.limits.lan_policy.exempts(ip) {
             return Ok(());
         }
-        // In this order: what one address tries too often is not taken from its neighbours.
-        if !self.addresses.allow(now, &subscriber(ip)) {
+        // What one address tries too often is not taken from its neighbours, and what its
+        // neighbours try too often costs an address neither its token nor the table a place.
+        let subscriber = subscriber(ip);
+        if !self.addresses.would_allow(now, &subscriber) {
             return Err(Unwelcome::TooManyAttempts);
         }
         if !self.prefixes.allow(now, &prefix_group(ip)) {
             return Err(Unwelcome::TooManyFromPrefix);
         }
+        self.addresses.allow(now, &subscriber);
         Ok(())
     }
 }

@@ -188,6 +188,33 @@ fn one_address_does_not_use_up_the_share_of_its_prefix() {
 }
 
 #[test]
+fn one_prefix_does_not_fill_the_table_for_strangers() {
+    let mut world = open();
+    let addresses = (0..10_000_u32).map(|n| ip(&format!("2a00:1:1:{n:x}::1")));
+    let passed = addresses.filter(|ip| world.accept(*ip).is_ok()).count();
+    assert_eq!(passed, 8);
+    for n in 0..500_u32 {
+        let stranger = ip(&format!("2a00:2:{n:x}::1"));
+        assert!(world.accept(stranger).is_ok(), "{stranger}");
+    }
+}
+
+#[test]
+fn an_address_that_its_neighbours_crowded_out_may_come_back_at_once() {
+    let mut world = open();
+    for last in 1..=8 {
+        assert!(world.accept(ip(&format!("8.8.4.{last}"))).is_ok());
+    }
+    let honest = ip("8.8.4.99");
+    for _ in 0..100 {
+        assert_eq!(world.accept(honest), Err(Unwelcome::TooManyFromPrefix));
+    }
+    world.wait(SECOND);
+    assert!(world.accept(honest).is_ok());
+    assert_eq!(world.accept(honest), Err(Unwelcome::TooManyAttempts));
+}
+
+#[test]
 fn private_addresses_are_exempt_by_default_and_not_by_policy() {
     let own = ["127.0.0.1", "10.1.2.3", "192.168.1.1", "169.254.1.1", "::1", "fd00::1", "fe80::1"];
     let mut exempt = open();
