@@ -510,13 +510,13 @@ async fn handed_in_streams_need_slots_and_ask_no_address() {
 async fn net_restrict_binds_both_directions() {
     let links = Links::immediate();
     let mut listening = Listening::new(&links, 1);
+    let mut forbidden = Listening::new(&links, 2);
     let server = start(&links, |builder| {
         builder.static_node(node(1)).static_node(node(2)).configure(|config| {
             config.net_restrict = Some(format!("{}/32", ip(1)).parse().unwrap());
         })
     })
     .await;
-    let _forbidden = Listening::new(&links, 2);
     // Nothing is said to a stranger, not even by the secure handshake.
     let mut io = links.dialer(ip(3)).dial(&node(OURS)).await.unwrap();
     let _ = io.write_all(&opening(3)).await;
@@ -525,5 +525,93 @@ async fn net_restrict_binds_both_directions() {
     let _peer = listening.secure(io).await.greet().await.unwrap();
     wait_for_peers(&server, 1).await;
     assert_eq!(server.counters().accepted, 0);
+    assert!(forbidden.is_left_alone().await);
     server.stop().await;
+}
+
+// Whom a server dials.
+
+#[tokio::test(start_paused = true)]
+async fn no_dial_keeps_static_nodes_and_bootnodes_from_being_dialed() {
+    for no_dial in [true, false] {
+        let links = Links::immediate();
+        let mut nodes = [1, 2, 3].map(|n| Listening::new(&links, n));
+        let server = start(&links, |builder| {
+            builder.static_node(node(1)).configure(|config| {
+                config.bootstrap_nodes = vec![node(2)];
+                config.no_dial = no_dial;
+            })
+        })
+        .await;
+        server.add_peer(node(3));
+        for (n, listening) in (1..).zip(&mut nodes) {
+            assert_eq!(listening.is_left_alone().await, no_dial, "node {n}, no_dial {no_dial}");
+        }
+        server.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bootnode_is_dialed_after_20_s_without_a_peer() {
+    for (bootstrap_after, expected) in [(None, 20), (Some(Duration::from_secs(7)), 7)] {
+        let links = Links::immediate();
+        let mut listening = Listening::new(&links, 1);
+        let begin = now();
+        let server = start(&links, |builder| {
+            builder.configure(|config| {
+                config.bootstrap_nodes = vec![node(1)];
+                if let Some(after) = bootstrap_after {
+                    config.dial.bootstrap_after = after;
+                }
+            })
+        })
+        .await;
+        let io = listening.accept().await;
+        assert_eq!((now() - begin).as_secs(), expected);
+        let _peer = listening.secure(io).await.greet().await.unwrap();
+        wait_for_peers(&server, 1).await;
+        assert!(!server.peer(id(1)).unwrap().is_static);
+        server.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dials_at_one_time_can_be_limited() {
+    for (max_active_dials, dials) in [(1, 1), (16, 2)] {
+        let links = Links::immediate();
+        // They accept, and say nothing.
+        let _silent = (Listening::new(&links, 1), Listening::new(&links, 2));
+        let server = start(&links, |builder| {
+            builder
+                .static_node(node(1))
+                .static_node(node(2))
+                .configure(|config| config.dial.max_active_dials = max_active_dials)
+        })
+        .await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(server.pending(), dials + 1, "with the listener's slot");
+        server.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_waits_between_dials_can_be_changed() {
+    for (wait, expected) in [(None, 35), (Some(Duration::from_secs(3)), 3)] {
+        let links = Links::immediate();
+        let begin = now();
+        let server = start(&links, |builder| {
+            builder.static_node(node(1)).configure(|config| {
+                if let Some(wait) = wait {
+                    config.dial.history = wait;
+                    config.dial.static_backoff = wait..=wait;
+                }
+            })
+        })
+        .await;
+        // It is down at first.
+        sleep(Duration::from_secs(1)).await;
+        let _stream = Listening::new(&links, 1).accept().await;
+        assert_eq!((now() - begin).as_secs(), expected);
+        server.stop().await;
+    }
 }

@@ -13,12 +13,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use devp2p_core::Message;
+use devp2p_core::{Message, NodeId};
 use devp2p_peer::{
     Capability, Direction, DisconnectReason as Reason, Peer, ProtocolError, ProtocolStream, Side,
     Subprotocol,
 };
-use devp2p_server::{Event, Events, Handle, NodeList, PeerMessage};
+use devp2p_server::{
+    Event, Events, Handle, Io, NodeList, PeerMessage, RlpxTransport, Transport as _,
+};
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::{
     task::unconstrained,
@@ -479,5 +481,111 @@ async fn a_node_tells_the_address_that_it_really_has() {
     assert_eq!(info.enode.public_key(), key(1).public_key());
     assert_eq!((info.enr.id(), info.enr.tcp()), (id(1), Some(address.port())));
     assert_eq!(info.protocols.keys().collect::<Vec<_>>(), ["test"]);
+
+    // Its Hello tells the same.
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (near, far) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+    let io = Io::new(stream, Some(near), Some(far));
+    let transport = RlpxTransport::new(key(2), devp2p_rlpx::Config::default());
+    let connection = transport.connect(io, key(1).public_key()).await.unwrap();
+    let remote = Remote { connection, hello: support::hello(2, &["test"]) };
+    let established = remote.greet().await.unwrap();
+    let hello = established.hello();
+    assert_eq!((hello.name.as_str(), hello.listen_port), ("named", address.port()));
+    drop(established);
     server.stop().await;
+}
+
+/// A subprotocol that tells of itself and of its peers.
+struct Telling;
+
+impl Subprotocol for Telling {
+    fn capability(&self) -> Capability {
+        Capability::new("tell", 1)
+    }
+
+    fn length(&self) -> u64 {
+        1
+    }
+
+    async fn run(&self, _: Peer, mut stream: ProtocolStream) -> Result<(), ProtocolError> {
+        while stream.next().await.is_some() {}
+        Ok(())
+    }
+
+    fn record_entries(&self) -> Vec<(Vec<u8>, Bytes)> {
+        // The RLP of 5; a text that is no RLP; a key that is not a subprotocol's to set.
+        vec![
+            (b"tell".to_vec(), Bytes::from_static(&[5])),
+            (b"torn".to_vec(), Bytes::from_static(&[0x83, 1])),
+            (b"secp256k1".to_vec(), Bytes::from_static(&[5])),
+        ]
+    }
+
+    fn node_info(&self) -> Option<String> {
+        Some(r#"{"network":1}"#.into())
+    }
+
+    fn peer_info(&self, id: NodeId) -> Option<String> {
+        Some(format!(r#"{{"head of":"{id}"}}"#))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subprotocol_tells_of_itself_and_of_its_peers() {
+    let links = Links::immediate();
+    let server = server(&links, 1).protocol(Telling).start().await.unwrap();
+    let info = server.node_info();
+    assert_eq!(info.protocols["tell"].as_deref(), Some(r#"{"network":1}"#));
+    assert_eq!(info.protocols["test"], None);
+    assert_eq!(info.enr.get(b"tell"), Some(&[5][..]));
+    assert_eq!(info.enr.get(b"torn"), None, "an entry that cannot stand is left out");
+    assert_eq!(info.enr.public_key(), key(1).public_key());
+
+    let both = Remote::dial(&links, 2, &node(1)).await;
+    let _both = both.saying(support::hello(2, &["tell", "test"])).greet().await.unwrap();
+    let _one = Remote::dial(&links, 3, &node(1)).await.greet().await.unwrap();
+    wait_for_peers(&server, 2).await;
+    let told = server.peer(id(2)).unwrap().protocols;
+    assert_eq!(told["tell"], Some(format!(r#"{{"head of":"{}"}}"#, id(2))));
+    assert_eq!(told["test"], None);
+    let told = server.peer(id(3)).unwrap().protocols;
+    assert_eq!(told.keys().collect::<Vec<_>>(), ["test"], "the one that it shares");
+    server.stop().await;
+}
+
+// From elsewhere.
+
+#[tokio::test(start_paused = true)]
+async fn events_from_before_the_start_on_miss_nothing() {
+    let links = Links::immediate();
+    let two = server(&links, 2).start().await.unwrap();
+    let server = server(&links, 1).static_node(node(2)).build().unwrap();
+    let mut events = server.events();
+    let server = server.start().await.unwrap();
+    wait_for_peers(&server, 1).await;
+    assert_eq!(waiting(&mut server.events()), []);
+    assert!(matches!(next_event(&mut events).await, Event::Add(add) if add.id == id(2)));
+    server.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thread_without_a_runtime_may_call_the_server() {
+    let links = Links::immediate();
+    let two = server(&links, 2).start().await.unwrap();
+    let server = server(&links, 1).start().await.unwrap();
+    let on_a_thread = |call: fn(&Handle)| {
+        let server = server.clone();
+        std::thread::spawn(move || call(&server)).join().unwrap();
+    };
+    on_a_thread(|server| server.add_peer(node(2)));
+    wait_for_peers(&server, 1).await;
+    on_a_thread(|server| {
+        server.add_trusted_peer(id(2));
+        let [peer] = <[_; 1]>::try_from(server.peers()).unwrap();
+        assert!(peer.is_static && peer.is_trusted);
+    });
+    server.stop().await;
+    two.stop().await;
 }

@@ -106,6 +106,32 @@ fn the_node_itself_is_printed_first() {
 }
 
 #[test]
+fn each_v_logs_a_level_more() {
+    let mut listener = Running::start(["run", "--addr", "127.0.0.1:0"]);
+    let enode = listener.line();
+    for (verbose, levels) in
+        [(None, 0), (Some("-v"), 1), (Some("-vv"), 2), (Some("-vvv"), 3), (Some("-vvvv"), 3)]
+    {
+        let args = ["run", "--addr", "127.0.0.1:0", "--json", "--static", &enode];
+        let mut dialer = Running::start(args.into_iter().chain(verbose));
+        dialer.event("add");
+        let (code, log) = dialer.signal("INT");
+        assert_eq!(code, Some(0));
+        for (level, line) in [
+            (1, " INFO devp2p_server::server: RLPx listener up "),
+            (2, "DEBUG conn{"),
+            (3, "TRACE conn{"),
+        ] {
+            assert_eq!(log.contains(line), level <= levels, "{verbose:?}, {line:?}: {log}");
+        }
+        assert!(log.lines().all(|line| line.contains(" devp2p")), "{log}");
+        if levels == 0 {
+            assert_eq!(log, "");
+        }
+    }
+}
+
+#[test]
 fn lines_are_for_people_without_json() {
     let mut listener = Running::start(["run", "--addr", "127.0.0.1:0", "--name", "a \"b\""]);
     let enode = listener.line();

@@ -157,6 +157,12 @@ impl Listening {
         accepted.expect("it was not dialed").unwrap()
     }
 
+    /// Whether nobody dials it within a minute.
+    pub(crate) async fn is_left_alone(&mut self) -> bool {
+        let next = poll_fn(|cx| self.listener.poll_accept(cx));
+        tokio::time::timeout(Duration::from_secs(60), next).await.is_err()
+    }
+
     pub(crate) async fn secure(&self, io: Io) -> Remote {
         let secure = PlainTransport::new(key(self.n)).accept(io);
         let connection = within_a_minute(secure).await.unwrap();
