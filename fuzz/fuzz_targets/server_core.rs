@@ -319,9 +319,13 @@ impl World {
     fn check(&self) {
         assert!(self.core.peers().map(|(id, _)| id).eq(self.peers.iter()));
         assert_eq!(self.core.pending(), self.setups.len());
-        let taken = self.setups.values().filter(|setup| !setup.dialed).count();
-        assert!(taken <= MAX_PENDING);
-        assert_eq!(self.core.has_free_slot(), !self.stopped && taken < MAX_PENDING);
+        let taken = |direction| {
+            let setups = self.setups.values();
+            setups.filter(|setup| !setup.dialed && setup.direction == direction).count()
+        };
+        let (inbound, outbound) = (taken(Direction::Inbound), taken(Direction::Outbound));
+        assert!(inbound <= MAX_PENDING && outbound <= MAX_PENDING);
+        assert_eq!(self.core.has_free_slot(), !self.stopped && inbound < MAX_PENDING);
 
         // Whoever lost our trust while connected stays, and may be one too many.
         let public = |id: &&NodeId| !self.trusted.contains(id) && !self.was_trusted.contains(id);

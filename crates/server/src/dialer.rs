@@ -141,7 +141,7 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Dials over TCP: each address of the node in turn, the preferred one first, all of them within
-/// one deadline.
+/// one deadline that they share in equal parts.
 #[derive(Clone, Copy, Debug)]
 pub struct TcpDialer {
     timeout: Duration,
@@ -165,17 +165,18 @@ impl Dialer for TcpDialer {
     fn dial(&self, node: &Node) -> BoxFuture<'static, io::Result<Io>> {
         let (addresses, deadline) = (node.tcp_addrs(), self.timeout);
         Box::pin(async move {
-            let attempt = async {
-                let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-                for address in addresses {
-                    match TcpStream::connect(address).await {
-                        Ok(stream) => return Ok(stream.into()),
-                        Err(error) => last = error,
-                    }
+            let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+            // Each has an equal part of the time, so that one without an answer leaves some to
+            // the next.
+            let share = deadline / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+            for address in addresses {
+                match timeout(share, TcpStream::connect(address)).await {
+                    Ok(Ok(stream)) => return Ok(stream.into()),
+                    Ok(Err(error)) => last = error,
+                    Err(_) => last = io::ErrorKind::TimedOut.into(),
                 }
-                Err(last)
-            };
-            timeout(deadline, attempt).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            }
+            Err(last)
         })
     }
 
@@ -193,7 +194,13 @@ impl Dialer for TcpDialer {
 
 impl Listener for TcpListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Io>> {
-        Self::poll_accept(self, cx).map_ok(|(stream, _)| stream.into())
+        Self::poll_accept(self, cx).map_ok(|(stream, _)| stream.into()).map_err(|error| {
+            // EINVAL: the socket listens no more.
+            if error.kind() == io::ErrorKind::InvalidInput {
+                return io::Error::new(io::ErrorKind::NotConnected, error);
+            }
+            error
+        })
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

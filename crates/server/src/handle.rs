@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use crate::{
     Counters, Events, Io, NodeInfo, PeerInfo,
     local::local_node,
-    runtime::{Opened, SetupError, Shared, Slot, conn_span, lock, set_up},
+    runtime::{Opened, SetupError, Shared, Slot, State, conn_span, lock, set_up},
 };
 
 /// A running server. Cheap to clone; the server stops when the last clone is dropped.
@@ -46,19 +46,19 @@ impl Handle {
     ///
     /// Cancel-safe: the node is forgotten and disconnected at the first poll.
     pub async fn remove_peer(&self, id: NodeId) {
-        let gone = self.shared.peer_gone.notified();
-        tokio::pin!(gone);
+        let since = |state: &State| state.core.peer(id).map(|entry| entry.added_at);
+        let mut gone = Box::pin(self.shared.peer_gone.notified());
         gone.as_mut().enable();
-        if !self.shared.tell(|state, now| state.core.remove_peer(now, id)) {
-            return;
-        }
-        loop {
+        let removed = self.shared.tell(|state, now| {
+            let removed = since(state);
+            state.core.remove_peer(now, id);
+            removed
+        });
+        // Another connection with the same node is none of ours to wait for.
+        while removed.is_some() && self.shared.read(since) == removed && !self.is_stopped() {
             gone.as_mut().await;
             gone.set(self.shared.peer_gone.notified());
             gone.as_mut().enable();
-            if self.shared.read(|state| state.core.peer(id).is_none()) {
-                return;
-            }
         }
     }
 
@@ -134,6 +134,8 @@ impl Handle {
         direction: Direction,
         expected: Option<PublicKey>,
     ) -> Result<NodeId, SetupError> {
+        // The stop waits for it, as for the server's own set-ups.
+        let _token = self.shared.tasks.token();
         if self.shared.quit.is_cancelled() {
             return Err(SetupError::Stopped);
         }
@@ -160,12 +162,16 @@ impl Handle {
     /// on.
     pub async fn stop(&self) {
         self.shared.quit.cancel();
-        // An error says that the run loop is gone, and everything with it.
-        let _ = self.shared.stopped.subscribe().wait_for(|&stopped| stopped).await;
+        self.stopped().await;
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.shared.stopped.borrow()
     }
 
     /// Ends when the server has stopped, for whatever reason. Cancel-safe.
     pub async fn stopped(&self) {
+        // The sender is in `shared`, so there is no error.
         let _ = self.shared.stopped.subscribe().wait_for(|&stopped| stopped).await;
     }
 }

@@ -55,6 +55,12 @@ pub trait PeerControl: Send + Sync {
     /// Ends the peer with this reason; returns at once, and may be called more than once.
     fn disconnect(&self, reason: DisconnectReason);
 
+    /// Ends the peer because the server stops: "client quitting", with little patience for its
+    /// answer. Returns at once.
+    fn stop(&self) {
+        self.disconnect(DisconnectReason::Quitting);
+    }
+
     /// The last round trip of a ping, once there was one.
     fn rtt(&self) -> Option<Duration>;
 

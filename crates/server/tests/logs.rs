@@ -314,10 +314,10 @@ async fn listeners_that_fail() {
     let (captured, _guard) = capture();
     let links = Links::immediate();
     let inner = links.listen(support::addr(9)).unwrap();
-    let errors = vec![io::ErrorKind::NotConnected, io::ErrorKind::ConnectionAborted];
+    let errors = vec![io::ErrorKind::NotConnected, io::ErrorKind::ResourceBusy];
     let server = start(&links, |builder| builder.listener(Failing(inner, errors))).await;
     a_moment().await;
-    let temporary = [("err", "connection aborted"), ("pause", "200ms")];
+    let temporary = [("err", "resource busy"), ("pause", "200ms")];
     check(&captured, &line(Level::DEBUG, "Temporary read error", &temporary));
     assert!(captured.find("Read error").is_none());
     sleep(Duration::from_secs(1)).await;

@@ -154,8 +154,8 @@ impl Core {
     // Listening and handed-in streams.
 
     /// Whether [`take_slot`](Core::take_slot) would give one.
-    pub const fn has_free_slot(&self) -> bool {
-        !self.stopped && self.setups.has_free_slot()
+    pub fn has_free_slot(&self) -> bool {
+        !self.stopped && self.setups.has_free_slot(Direction::Inbound)
     }
 
     /// Takes a slot for the next inbound connection, before it is accepted.
@@ -163,8 +163,8 @@ impl Core {
         self.begin_setup(Direction::Inbound, None)
     }
 
-    /// Begins the set-up of an open stream, in a slot, whichever side opened it. `None` when all
-    /// are taken, or after the stop.
+    /// Begins the set-up of an open stream, in a slot of its direction. `None` when all are taken,
+    /// or after the stop.
     pub fn begin_setup(
         &mut self,
         direction: Direction,

@@ -67,26 +67,24 @@ impl Setup {
 }
 
 /// All connections that are being set up. Their number is bounded: dials by the scheduler's limit,
-/// accepted and handed-in streams by the slots.
+/// accepted streams and those that were handed in by the slots of their direction, so that
+/// strangers cannot take the places of streams that we opened.
 #[derive(Debug)]
 pub(super) struct Setups {
     setups: BTreeMap<SetupId, Setup>,
     next: u64,
+    /// In each direction.
     max_slots: usize,
-    slots_taken: usize,
 }
 
 impl Setups {
     pub(super) const fn new(max_slots: usize) -> Self {
-        Self { setups: BTreeMap::new(), next: 0, max_slots, slots_taken: 0 }
+        Self { setups: BTreeMap::new(), next: 0, max_slots }
     }
 
     pub(super) fn insert(&mut self, setup: Setup) -> Option<SetupId> {
-        if setup.takes_slot() {
-            if !self.has_free_slot() {
-                return None;
-            }
-            self.slots_taken = self.slots_taken.saturating_add(1);
+        if setup.takes_slot() && !self.has_free_slot(setup.direction) {
+            return None;
         }
         let id = SetupId(self.next);
         self.next = self.next.wrapping_add(1);
@@ -95,11 +93,12 @@ impl Setups {
     }
 
     pub(super) fn remove(&mut self, id: SetupId) -> Option<Setup> {
-        let setup = self.setups.remove(&id)?;
-        if setup.takes_slot() {
-            self.slots_taken = self.slots_taken.saturating_sub(1);
-        }
-        Some(setup)
+        self.setups.remove(&id)
+    }
+
+    pub(super) fn has_free_slot(&self, direction: Direction) -> bool {
+        let taken = self.setups.values().filter(|it| it.takes_slot() && it.direction == direction);
+        taken.count() < self.max_slots
     }
 
     pub(super) fn get(&self, id: SetupId) -> Option<&Setup> {
@@ -112,10 +111,6 @@ impl Setups {
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Setup> {
         self.setups.values_mut()
-    }
-
-    pub(super) const fn has_free_slot(&self) -> bool {
-        self.slots_taken < self.max_slots
     }
 
     pub(super) fn len(&self) -> usize {

@@ -36,6 +36,10 @@ async fn accept_all(shared: &Arc<Shared>, listener: &mut dyn Listener) {
                     shared.emit(Event::ListenerFailed { error: error.to_string() });
                     return;
                 }
+                Err(error) if is_of_one_connection(&error) => {
+                    debug!(err = %error, "Temporary read error");
+                    shared.tell(|state, _| state.core.handle_accept_error());
+                }
                 Err(error) => {
                     // Descriptors may have run out: trying at once would only spin.
                     debug!(err = %error, ?pause, "Temporary read error");
@@ -73,6 +77,12 @@ async fn accept_all(shared: &Arc<Shared>, listener: &mut dyn Listener) {
             .instrument(conn_span(None, remote, flags)),
         );
     }
+}
+
+/// Whether the error tells of a connection that its remote gave up before it was accepted, and so
+/// not of the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
 async fn free_slot(shared: &Arc<Shared>) -> Slot {

@@ -15,5 +15,5 @@ pub(crate) use self::{
     listen::listen,
     run::run,
     setup::{Opened, Slot, conn_span, set_up},
-    shared::{PeerHook, Seams, Shared, event_channel, lock, message_event},
+    shared::{PeerHook, Seams, Shared, State, event_channel, lock, message_event},
 };

@@ -1,19 +1,63 @@
-use std::{future::pending, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::pending,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use devp2p_core::Node;
+use futures::{FutureExt as _, Stream as _};
 use tokio::time::{sleep_until, timeout};
-use tracing::trace;
+use tracing::{error, trace};
 
 use super::shared::{Shared, lock};
 
 /// How long the peers and all other tasks have to end after the stop.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_900);
 
-/// The loop of the server, until the stop and through it.
+/// The server's life: its loop until the stop, and the stop itself.
+///
+/// However it ends, by a panic of a user's part or with the runtime that it runs on, everybody who
+/// waits for the stop hears of it.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let stopped = Stopped(shared);
+    let shared = &stopped.0;
+    if AssertUnwindSafe(turn(shared)).catch_unwind().await.is_err() {
+        error!("A part of the server panicked: the server stops");
+        shared.quit.cancel();
+    }
+    // A lookup that is running ends with its source.
+    drop(lock(&shared.discovery).take());
+    if catch_unwind(AssertUnwindSafe(|| shared.tell(|state, now| state.core.stop(now)))).is_err() {
+        error!("A part of the server panicked at the stop");
+    }
+    shared.tasks.close();
+    if timeout(STOP_PATIENCE, shared.tasks.wait()).await.is_err() {
+        shared.kill.cancel();
+        shared.tasks.wait().await;
+    }
+}
+
+/// Ends what may still run, and tells those who wait.
+struct Stopped(Arc<Shared>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.quit.cancel();
+        self.0.kill.cancel();
+        self.0.close_events();
+        self.0.stopped.send_replace(true);
+        self.0.peer_gone.notify_waiters();
+    }
+}
+
+/// The loop of the server, until the stop.
 ///
 /// Its order: the stop, then what changed (the timer moves), then the timer, then candidates,
 /// which are pulled only while the scheduler has room for them.
-pub(crate) async fn run(shared: Arc<Shared>) {
+async fn turn(shared: &Arc<Shared>) {
     // The first dials: the machine knows of static nodes since its construction.
     shared.tell(|_, _| {});
     loop {
@@ -27,33 +71,27 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         };
         tokio::select! {
             biased;
-            () = shared.quit.cancelled() => break,
+            () = shared.quit.cancelled() => return,
             () = shared.changed.notified() => {}
             () = timer => shared.tell(|state, now| state.core.handle_timeout(now)),
-            Some(node) = candidate(&shared), if wanted > 0 => {
+            Some(node) = candidate(shared), if wanted > 0 => {
                 let id = node.id();
                 if let Err(refusal) = shared.tell(|state, now| state.core.handle_candidate(now, node)) {
                     trace!(%id, err = %refusal, "Discarding dial candidate");
                 }
+                // A source that always has something must not keep the thread to itself.
+                tokio::task::consume_budget().await;
             }
         }
     }
-    shared.tell(|state, now| state.core.stop(now));
-    shared.tasks.close();
-    if timeout(STOP_PATIENCE, shared.tasks.wait()).await.is_err() {
-        shared.kill.cancel();
-        shared.tasks.wait().await;
-    }
-    shared.close_events();
-    shared.stopped.send_replace(true);
 }
 
 async fn candidate(shared: &Shared) -> Option<Node> {
     std::future::poll_fn(|cx| {
-        match Pin::new(&mut **lock(&shared.discovery)).poll_next(cx) {
+        match lock(&shared.discovery).as_mut().map(|source| Pin::new(source).poll_next(cx)) {
             // A source that ended breaks its contract; it is as good as one that has nothing.
-            Poll::Ready(None) => Poll::Pending,
-            next => next,
+            Some(Poll::Ready(None)) | None => Poll::Pending,
+            Some(next) => next,
         }
     })
     .await

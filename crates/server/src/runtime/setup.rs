@@ -263,13 +263,33 @@ async fn refused(
 
 /// A peer's whole life: until its connection ends, or the server's patience after a stop.
 async fn run_peer(shared: Arc<Shared>, id: NodeId, life: Life) {
-    let end = shared.kill.run_until_cancelled(life).await.unwrap_or_else(|| End {
+    let mut running = Running { shared, id, end: None };
+    let end = running.shared.kill.run_until_cancelled(life).await.unwrap_or_else(|| End {
         reason: DisconnectReason::Quitting,
         side: Side::Local,
         error: Some("did not end in time".to_owned()),
     });
-    if shared.quit.is_cancelled() {
-        trace!(remaining_tasks = shared.tasks.len(), "<-delpeer (spindown)");
+    running.end = Some(end);
+}
+
+/// Reports a peer's end on every path: a multiplexer may panic, and a runtime may be dropped.
+struct Running {
+    shared: Arc<Shared>,
+    id: NodeId,
+    end: Option<End>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let end = self.end.take().unwrap_or_else(|| End {
+            reason: DisconnectReason::Subprotocol,
+            side: Side::Local,
+            error: Some("the peer's task was dropped or panicked".to_owned()),
+        });
+        if self.shared.quit.is_cancelled() {
+            trace!(remaining_tasks = self.shared.tasks.len(), "<-delpeer (spindown)");
+        }
+        let id = self.id;
+        self.shared.tell(|state, now| state.core.handle_peer_ended(now, id, end));
     }
-    shared.tell(|state, now| state.core.handle_peer_ended(now, id, end));
 }

@@ -39,7 +39,8 @@ pub(crate) struct Shared {
     pub(super) dialer: Arc<dyn Dialer>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) multiplexer: Arc<dyn Multiplexer>,
-    pub(super) discovery: Mutex<Box<dyn Discovery>>,
+    /// Until the stop, which drops it.
+    pub(super) discovery: Mutex<Option<Box<dyn Discovery>>>,
     pub(crate) protocols: Vec<Protocol>,
     on_peer: Option<PeerHook>,
     events: Mutex<Option<broadcast::Sender<Event>>>,
@@ -85,7 +86,7 @@ impl Shared {
             dialer: seams.dialer,
             transport: seams.transport,
             multiplexer: seams.multiplexer,
-            discovery: Mutex::new(seams.discovery),
+            discovery: Mutex::new(Some(seams.discovery)),
             protocols: seams.protocols,
             on_peer: seams.on_peer,
             events: Mutex::new(Some(events)),
@@ -116,16 +117,25 @@ impl Shared {
             let mut state = lock(&self.state);
             let result = tell(&mut state, now);
             while let Some(output) = state.core.poll_output() {
-                if let Output::Dropped(drop) = &output {
-                    state.controls.remove(&drop.id);
+                match output {
+                    // Under the lock: once it is free, the node may be added again, and its `add`
+                    // must not come before this `drop`.
+                    Output::Dropped(drop) => {
+                        state.controls.remove(&drop.id);
+                        self.emit(Event::Drop(drop));
+                        self.peer_gone.notify_waiters();
+                    }
+                    output => outputs.push(output),
                 }
-                outputs.push(output);
             }
             result
         };
-        // Outside of the lock: hooks and wakers may call back.
+        // Outside of the lock: what belongs to the user may call back. Nor may it panic here, where
+        // a set-up or a peer that nobody runs would be left behind.
         for output in outputs {
-            self.execute(output);
+            if catch_unwind(AssertUnwindSafe(|| self.execute(output))).is_err() {
+                error!("A hook or a part of the server panicked");
+            }
         }
         self.changed.notify_one();
         result
@@ -139,32 +149,40 @@ impl Shared {
             Output::Resolve { node } => self.spawn(resolve(Arc::clone(self), node)),
             Output::Disconnect { id, reason } => {
                 let control = self.read(|state| state.controls.get(&id).cloned());
-                if let Some(control) = control {
-                    control.disconnect(reason);
+                match control {
+                    Some(control) if self.quit.is_cancelled() => control.stop(),
+                    Some(control) => control.disconnect(reason),
+                    None => {}
                 }
             }
-            Output::Added { id } => {
-                let Some(info) = self.peer_info(id) else { return };
-                if let Some(on_peer) = &self.on_peer {
-                    // A hook that panics must not leave a peer behind that nobody runs.
-                    if catch_unwind(AssertUnwindSafe(|| on_peer(&info))).is_err() {
-                        error!(%id, "The on_peer hook panicked");
-                    }
-                }
-                self.emit(Event::Add(PeerAdd {
-                    id,
-                    name: info.name,
-                    shared: info.shared,
-                    direction: info.direction,
-                    local_addr: info.local_addr,
-                    remote_addr: info.remote_addr,
-                }));
-            }
-            Output::Dropped(drop) => {
-                self.emit(Event::Drop(drop));
-                self.peer_gone.notify_waiters();
+            Output::Added { id } => self.announce(id),
+            // Done under the lock.
+            Output::Dropped(_) => {}
+        }
+    }
+
+    /// Tells of a new peer: the hook first, then the event.
+    fn announce(&self, id: NodeId) {
+        let now = clock::now();
+        let Some(mut info) = self.read(|state| state.peer_info(now, id)) else { return };
+        let added = Event::Add(PeerAdd {
+            id,
+            name: info.name.clone(),
+            shared: info.shared.clone(),
+            direction: info.direction,
+            local_addr: info.local_addr,
+            remote_addr: info.remote_addr,
+        });
+        if let Some(on_peer) = &self.on_peer {
+            let hook = || {
+                self.ask_protocols(&mut info);
+                on_peer(&info);
+            };
+            if catch_unwind(AssertUnwindSafe(hook)).is_err() {
+                error!(%id, "The on_peer hook panicked");
             }
         }
+        self.emit(added);
     }
 
     /// Runs a task that the stop waits for.
@@ -238,8 +256,8 @@ impl State {
     }
 }
 
-/// A lock that a panicking hook of a user has poisoned guards data that is whole all the same:
-/// no hook runs while it is held.
+/// A lock that a panic has poisoned is taken all the same: the machine's state is whole between
+/// its own steps, and what a user's part left undone there is that part's affair.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -258,8 +276,8 @@ async fn resolve(shared: Arc<Shared>, node: Node) {
                 }
             },
             _ => {
-                let lookup = lock(&shared.discovery).resolve(id);
-                lookup.await
+                let lookup = lock(&shared.discovery).as_ref().map(|source| source.resolve(id));
+                lookup?.await
             }
         }
     };

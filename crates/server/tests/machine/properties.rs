@@ -116,12 +116,13 @@ impl Model {
     }
 
     fn begun(&mut self, id: Option<SetupId>, direction: Direction, expected: Option<u8>) {
-        assert_eq!(id.is_some(), self.has_free_slot(), "a slot exactly where one is free");
+        let free = self.has_free_slot(direction);
+        assert_eq!(id.is_some(), free, "a slot exactly where one is free");
         self.push(id, direction, expected, true);
     }
 
-    fn has_free_slot(&self) -> bool {
-        let taken = self.setups.iter().filter(|setup| setup.takes_slot);
+    fn has_free_slot(&self, direction: Direction) -> bool {
+        let taken = self.setups.iter().filter(|it| it.takes_slot && it.direction == direction);
         !self.stopped && taken.count() < MAX_PENDING
     }
 
