@@ -116,6 +116,7 @@ impl Stream {
     }
 
     fn send(&mut self, id: u64, payload: &[u8]) {
+        let limit = self.limit_with(id);
         let Some(egress) = &mut self.egress else {
             let payload = if self.snappy {
                 snappy::compress(payload).expect("small")
@@ -126,8 +127,8 @@ impl Stream {
         };
         let mut frame = BytesMut::from(&b"before"[..]);
         let result = egress.seal(id, payload, &mut frame);
-        if payload.len() > self.limit {
-            let (size, limit) = (payload.len(), self.limit);
+        if payload.len() > limit {
+            let size = payload.len();
             assert_eq!(result, Err(SealError::TooLarge { size, limit }));
             assert_eq!(frame, &b"before"[..], "it wrote something all the same");
             return;
@@ -165,6 +166,11 @@ impl Stream {
         self.frames.push((expected, self.sealed.len()));
     }
 
+    /// The base protocol's messages stay small.
+    fn limit_with(&self, id: u64) -> usize {
+        if id < 0x10 { self.limit.min(MAX_EARLY_MESSAGE_SIZE) } else { self.limit }
+    }
+
     fn max_frame(&self) -> usize {
         let payload = if self.snappy { max_compress_len(self.limit) } else { self.limit };
         (payload + MAX_ID_SIZE).min(MAX_FRAME_SIZE)
@@ -179,20 +185,19 @@ impl Stream {
         let id = first.as_val::<u64>().map_err(|_| OpenError::MessageId)?;
         let info = first.payload_info().map_err(|_| OpenError::MessageId)?;
         let payload = &body[info.header_len + info.value_len..];
+        let limit = self.limit_with(id);
         let decompressed = match payload {
-            _ if !self.snappy && payload.len() > self.limit => Err(OpenError::MessageTooLarge),
+            _ if !self.snappy && payload.len() > limit => Err(OpenError::MessageTooLarge),
             _ if !self.snappy => Ok(payload.to_vec()),
             [] => Err(OpenError::Snappy),
             _ => match decompress_len(payload) {
-                Ok(size) if size > self.limit => Err(OpenError::MessageTooLarge),
+                Ok(size) if size > limit => Err(OpenError::MessageTooLarge),
                 _ => Decoder::new().decompress_vec(payload).map_err(|_| OpenError::Snappy),
             },
         };
         match decompressed {
             // A Disconnect is seen compressed and plain.
-            Err(OpenError::Snappy) if id == 1 && payload.len() <= self.limit => {
-                Ok(payload.to_vec())
-            }
+            Err(_) if self.snappy && id == 1 && payload.len() <= limit => Ok(payload.to_vec()),
             other => other,
         }
         .map(|payload| Message { id, payload: payload.into() })

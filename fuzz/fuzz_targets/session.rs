@@ -47,17 +47,13 @@ impl Queue {
     fn has_room(&self) -> bool {
         self.0.len() < QUEUE_MESSAGES && self.bytes() < QUEUE_BYTES
     }
-
-    fn is_half_empty(&self) -> bool {
-        self.0.len() <= QUEUE_MESSAGES / 2 && self.bytes() <= QUEUE_BYTES / 2
-    }
 }
 
 #[derive(Default)]
-struct Lane {
+struct Queues {
     inbound: Queue,
     outbound: Queue,
-    deaf: bool,
+    detached: bool,
     /// Messages of other subprotocols that were sent while one of this waited.
     overtaken: usize,
 }
@@ -65,12 +61,12 @@ struct Lane {
 struct Model {
     session: Session,
     shared: Vec<SharedCapability>,
-    lanes: Vec<Lane>,
+    queues: Vec<Queues>,
     now: Instant,
     pings: u32,
     pongs: u32,
     ended: Option<End>,
-    said_goodbye: bool,
+    disconnected: bool,
     /// Writing has failed.
     is_broken: bool,
 }
@@ -91,13 +87,13 @@ impl Model {
         let now = devp2p_fuzz::start();
         Self {
             session: Session::new(&config, shared.clone(), [3; 32], now),
-            lanes: shared.iter().map(|_| Lane::default()).collect(),
+            queues: shared.iter().map(|_| Queues::default()).collect(),
             shared,
             now,
             pings: 0,
             pongs: 0,
             ended: None,
-            said_goodbye: false,
+            disconnected: false,
             is_broken: false,
         }
     }
@@ -129,15 +125,16 @@ impl Model {
                 self.deliver(id::DISCONNECT, payload);
             }
             4 | 5 => {
-                let lane = script.pick(LENGTHS.len() + 1);
-                let message = self.session.receive(self.now, lane);
-                let expected = self.lanes.get_mut(lane).and_then(|lane| lane.inbound.0.pop_front());
+                let protocol = script.pick(LENGTHS.len() + 1);
+                let message = self.session.receive(self.now, protocol);
+                let expected =
+                    self.queues.get_mut(protocol).and_then(|queues| queues.inbound.0.pop_front());
                 assert_eq!(message.map(|m| (m.id, m.payload.len())), expected);
             }
             6 | 7 => {
-                let lane = script.pick(LENGTHS.len() + 1);
+                let protocol = script.pick(LENGTHS.len() + 1);
                 let id = u64::from(script.byte() % 4);
-                self.send(lane, id, usize::from(script.short() % 4_096));
+                self.send(protocol, id, usize::from(script.short() % 4_096));
             }
             8 => self.transmit(),
             9 => {
@@ -150,11 +147,11 @@ impl Model {
             }
             11 => self.trouble(script),
             _ => {
-                let lane = script.pick(LENGTHS.len() + 1);
-                self.session.discard(self.now, lane);
-                if let Some(lane) = self.lanes.get_mut(lane) {
-                    lane.inbound.0.clear();
-                    lane.deaf = true;
+                let protocol = script.pick(LENGTHS.len() + 1);
+                self.session.discard(self.now, protocol);
+                if let Some(queues) = self.queues.get_mut(protocol) {
+                    queues.inbound.0.clear();
+                    queues.detached = true;
                 }
             }
         }
@@ -183,15 +180,15 @@ impl Model {
                 assert_eq!((end.reason, end.side), (DisconnectReason::ProtocolError, Side::Local));
             }
             Some((index, relative)) => {
-                let lane = &mut self.lanes[index];
-                if lane.deaf {
+                let queues = &mut self.queues[index];
+                if queues.detached {
                     return;
                 }
-                if !lane.inbound.has_room() {
+                if !queues.inbound.has_room() {
                     assert!(self.session.end().is_some(), "a queue grows beyond its limit");
                     return;
                 }
-                lane.inbound.0.push_back((relative, size));
+                queues.inbound.0.push_back((relative, size));
                 let Some(Event::Received(received)) = self.session.poll_event() else {
                     panic!("an arrival that nobody hears of");
                 };
@@ -206,14 +203,14 @@ impl Model {
         let could = self.session.can_send(index);
         let result = self.session.send(index, Message { id, payload });
         let length = LENGTHS.get(index).copied().unwrap_or(0);
-        let expected = match self.lanes.get_mut(index) {
+        let expected = match self.queues.get_mut(index) {
             None => Err(SendError::Closed),
             Some(_) if self.session.end().is_some() => Err(SendError::Closed),
             Some(_) if size > MAX_MESSAGE => Err(SendError::TooLarge { size, limit: MAX_MESSAGE }),
             Some(_) if id >= length => Err(SendError::IdOutOfRange { id, length }),
-            Some(lane) if !lane.outbound.has_room() => Err(SendError::NotReady),
-            Some(lane) => {
-                lane.outbound.0.push_back((id, size));
+            Some(queues) if !queues.outbound.has_room() => Err(SendError::NotReady),
+            Some(queues) => {
+                queues.outbound.0.push_back((id, size));
                 Ok(())
             }
         };
@@ -227,13 +224,13 @@ impl Model {
             if let Some(transmit) = transmit {
                 assert_eq!(transmit.message, end.reason.message(), "the last message");
                 assert!(
-                    end.side == Side::Local && !std::mem::replace(&mut self.said_goodbye, true)
+                    end.side == Side::Local && !std::mem::replace(&mut self.disconnected, true)
                 );
             }
             return;
         }
         let Some(transmit) = transmit else {
-            let waits = self.lanes.iter().any(|lane| !lane.outbound.0.is_empty());
+            let waits = self.queues.iter().any(|queues| !queues.outbound.0.is_empty());
             assert!(!waits || self.is_broken, "it holds back what could be sent");
             return;
         };
@@ -243,14 +240,14 @@ impl Model {
             assert!(self.pongs <= self.pings, "a pong that nobody asked for");
             return;
         };
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            lane.overtaken += usize::from(!lane.outbound.0.is_empty());
+        for (index, queues) in self.queues.iter_mut().enumerate() {
+            queues.overtaken += usize::from(!queues.outbound.0.is_empty());
             if index == protocol {
-                lane.overtaken = 0;
+                queues.overtaken = 0;
             }
-            assert!(lane.overtaken < LENGTHS.len(), "subprotocol {index} is not served in turn");
+            assert!(queues.overtaken < LENGTHS.len(), "subprotocol {index} is not served in turn");
         }
-        let (id, size) = self.lanes[protocol].outbound.0.pop_front().expect("a message was sent");
+        let (id, size) = self.queues[protocol].outbound.0.pop_front().expect("a message was sent");
         let wire = self.shared[protocol].absolute(id).expect("an id in range");
         assert_eq!((transmit.message.id, transmit.message.payload.len()), (wire, size));
     }
@@ -286,16 +283,16 @@ impl Model {
             let Event::Ended(end) = event else { panic!("{event:?} out of nowhere") };
             assert!(self.ended.is_none(), "it ends twice");
             self.ended = Some(end);
-            for lane in &mut self.lanes {
-                lane.outbound.0.clear();
+            for queues in &mut self.queues {
+                queues.outbound.0.clear();
             }
         }
     }
 
     fn check(&self) {
         assert_eq!(self.session.end(), self.ended.as_ref());
-        let queues = self.lanes.iter().flat_map(|lane| [&lane.inbound, &lane.outbound]);
-        let held = queues.fold((0, 0), |(messages, bytes), queue| {
+        let both = self.queues.iter().flat_map(|queues| [&queues.inbound, &queues.outbound]);
+        let held = both.fold((0, 0), |(messages, bytes), queue| {
             (messages + queue.0.len(), bytes + queue.bytes())
         });
         assert_eq!(self.session.held(), held);
@@ -303,15 +300,11 @@ impl Model {
             assert!(!self.session.wants_message() && self.session.poll_timeout().is_none());
             return;
         }
-        let mut inbound = self.lanes.iter().map(|lane| &lane.inbound);
-        if self.session.wants_message() {
-            assert!(inbound.all(Queue::has_room), "it reads although a queue is full");
-        } else {
-            assert!(inbound.any(|queue| !queue.is_half_empty()), "it does not read for no reason");
-        }
-        for (index, lane) in self.lanes.iter().enumerate() {
-            assert_eq!(self.session.can_send(index), lane.outbound.has_room());
-            assert_eq!(self.session.is_sent(index), lane.outbound.0.is_empty());
+        let is_full = self.queues.iter().any(|queues| !queues.inbound.has_room());
+        assert_eq!(self.session.wants_message(), !is_full, "it reads while no queue is full");
+        for (index, queues) in self.queues.iter().enumerate() {
+            assert_eq!(self.session.can_send(index), queues.outbound.has_room());
+            assert_eq!(self.session.is_sent(index), queues.outbound.0.is_empty());
         }
     }
 }

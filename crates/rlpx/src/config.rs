@@ -4,7 +4,8 @@ use std::time::Duration;
 pub const MAX_FRAME_SIZE: usize = 0xff_ffff;
 
 /// The largest message before [`Connection::established`](devp2p_core::Connection::established):
-/// a stranger gets no more memory than a Hello or a Disconnect needs.
+/// a stranger gets no more memory than a Hello or a Disconnect needs. Messages of the base
+/// protocol, with ids below 0x10, are held to it afterwards too.
 pub const MAX_EARLY_MESSAGE_SIZE: usize = 2 * 1024;
 
 /// Limits and deadlines of a connection. The defaults are safe and are go-ethereum's.

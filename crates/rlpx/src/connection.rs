@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     Config, Egress, FrameCodec, Ingress, Session,
-    buffer::{WriteBuffer, poll_fill},
+    buffer::{ReadBuffer, WriteBuffer},
     deadline::Deadline,
     keccak::Backend,
 };
@@ -37,7 +37,8 @@ use crate::{
 ///   is closed, but what the remote has sent before can still be read, since it may say why.
 /// - **Cancel safety**: everything is kept here and nothing in futures, so dropping a `next`,
 ///   `send` or `flush` loses no message and leaves no frame half written.
-/// - **Memory**: while it waits for a message it keeps no read buffer.
+/// - **Memory**: while it waits for a message it keeps no read buffer, and after a large one it
+///   keeps nothing of that one's. A message that is kept keeps about twice its size at most.
 ///
 /// Reading and writing need tokio's timers.
 #[pin_project]
@@ -46,7 +47,7 @@ pub struct Connection<Io> {
     io: Io,
     egress: Box<Egress>,
     ingress: Box<Ingress>,
-    read_buffer: BytesMut,
+    read_buffer: ReadBuffer,
     write_buffer: WriteBuffer,
     read_deadline: Deadline,
     write_deadline: Deadline,
@@ -101,7 +102,7 @@ impl<Io> Connection<Io> {
             io,
             egress: Box::new(egress),
             ingress: Box::new(ingress),
-            read_buffer: read,
+            read_buffer: ReadBuffer::new(read),
             write_buffer: WriteBuffer::default(),
             read_deadline: Deadline::new(config.read_timeout),
             write_deadline: Deadline::new(config.write_timeout),
@@ -133,7 +134,7 @@ impl<Io> Connection<Io> {
         Parts {
             io: self.io,
             codec: FrameCodec { egress: *self.egress, ingress: *self.ingress },
-            read_buffer: self.read_buffer,
+            read_buffer: self.read_buffer.into_bytes(),
             write_buffer: self.write_buffer.into_unwritten(),
         }
     }
@@ -156,7 +157,7 @@ impl<Io: AsyncRead + AsyncWrite> Stream for Connection<Io> {
         this.read_deadline.disarm();
         if !matches!(item, Some(Ok(_))) {
             *this.reading = Reading::Ended;
-            *this.read_buffer = BytesMut::new();
+            *this.read_buffer = ReadBuffer::default();
         }
         Poll::Ready(item)
     }
@@ -215,22 +216,21 @@ impl<Io: AsyncRead + AsyncWrite> Connection<Io> {
     ) -> Poll<Result<Option<Message>, ConnectionError>> {
         let mut this = self.project();
         loop {
-            if let Some(message) = this.ingress.open(this.read_buffer)? {
+            if let Some(message) = this.ingress.open(this.read_buffer.bytes_mut())? {
+                this.read_buffer.opened();
                 return Poll::Ready(Ok(Some(message)));
             }
             let missing = this.ingress.missing(this.read_buffer.len());
-            match poll_fill(this.io.as_mut(), cx, this.read_buffer, missing) {
+            match this.read_buffer.poll_fill(this.io.as_mut(), cx, missing) {
                 Poll::Ready(Ok(0)) => {
-                    let clean = this.ingress.is_between_frames() && this.read_buffer.is_empty();
+                    let clean = this.ingress.is_between_frames() && this.read_buffer.len() == 0;
                     let error = || io::Error::from(io::ErrorKind::UnexpectedEof).into();
                     return Poll::Ready(if clean { Ok(None) } else { Err(error()) });
                 }
                 Poll::Ready(Ok(count)) => add(&mut this.traffic.ingress, count),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => {
-                    if this.read_buffer.is_empty() {
-                        *this.read_buffer = BytesMut::new();
-                    }
+                    this.read_buffer.release_if_empty();
                     ready!(this.read_deadline.poll(cx));
                     return Poll::Ready(Err(ConnectionError::ReadTimeout));
                 }

@@ -45,8 +45,9 @@ impl fmt::Display for HandshakeError {
 impl std::error::Error for HandshakeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Entropy(error) => Some(error),
             Self::Io(error) => Some(error),
-            _ => None,
+            Self::Rejected | Self::Timeout => None,
         }
     }
 }

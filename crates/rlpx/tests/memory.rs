@@ -1,21 +1,31 @@
 //! Memory grows with the bytes that were received, never with a length that was declared: at
 //! most four times the input and the plaintext that was delivered, and 64 KiB.
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
-use std::pin::Pin;
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
 
 use bytes::BytesMut;
-use devp2p_core::{Connection as _, NodeKey};
+use devp2p_core::{Connection as _, Message, NodeKey, Rng};
 use devp2p_rlpx::{Config, Connection, Egress, Handshake, HandshakeError, Session, accept, snappy};
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use peak_alloc::PeakAlloc;
-use tokio::io::{join, sink};
+use tokio::io::{AsyncRead, Join, ReadBuf, Sink, join, sink};
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
 const SLACK: usize = 64 * 1024;
 const MIB: usize = 1 << 20;
+
+type Arriving = Join<Source, Sink>;
 
 /// One test, since all of them count the one heap.
 #[tokio::test(flavor = "current_thread")]
@@ -92,6 +102,141 @@ async fn memory_grows_with_what_was_received() {
     })
     .await;
     assert_eq!(opened.delivered, 15 * MIB);
+
+    for snappy in [false, true] {
+        small_messages_do_not_hold_large_ones(snappy);
+        the_start_of_a_frame_does_not_hold_the_last_one(snappy);
+    }
+    for seed in 0..48 {
+        what_is_kept_holds_about_twice_its_size(seed);
+    }
+}
+
+/// What somebody keeps may be small, and what came just before it large.
+fn small_messages_do_not_hold_large_ones(snappy: bool) {
+    let messages = vec![[(0x10, noise(4 * MIB)), (0x11, noise(5000))]; 8].concat();
+    let (mut connection, arrived, _) = arriving(snappy, &messages);
+    arrived.store(usize::MAX, Ordering::Relaxed);
+    let before = HEAP.current_usage();
+    let mut kept = Vec::new();
+    for (id, payload) in &messages {
+        let message = next(&mut connection).unwrap();
+        assert_eq!((message.id, &message.payload[..]), (*id, &payload[..]));
+        if *id == 0x11 {
+            kept.push(message);
+            assert_held(before, kept.len() * payload.len(), "small ones after large ones");
+        }
+    }
+}
+
+/// A remote can always have sent the start of the next frame, so the buffer is never empty.
+fn the_start_of_a_frame_does_not_hold_the_last_one(snappy: bool) {
+    let mut messages = vec![(0x10, noise(15 * MIB))];
+    messages.extend(vec![(0x11, noise(100)); 5]);
+    let (mut connection, arrived, ends) = arriving(snappy, &messages);
+    let before = HEAP.current_usage();
+    for ((id, payload), end) in messages.iter().zip(ends) {
+        arrived.store(end + 1, Ordering::Relaxed);
+        let message = next(&mut connection).unwrap();
+        assert_eq!((message.id, &message.payload[..]), (*id, &payload[..]));
+        drop(message);
+        assert!(next(&mut connection).is_none());
+        assert_held(before, 1, "a byte of the next frame");
+    }
+}
+
+/// Messages of all sizes, in pieces of all sizes, of which some are kept and some forgotten.
+fn what_is_kept_holds_about_twice_its_size(seed: u8) {
+    let mut rng = Rng::from_seed([seed; 32]);
+    let mut below = |bound: usize| usize::try_from(rng.below(bound as u64)).unwrap();
+    let messages: Vec<_> = (0..40)
+        .map(|_| {
+            let bound = [50, 3_000, 40_000, 70_000, MIB][below(5)];
+            (0x10, noise(below(bound)))
+        })
+        .collect();
+    let (mut connection, arrived, ends) = arriving(seed.is_multiple_of(2), &messages);
+    let piece = [100, 5_000, 50_000, MIB][below(4)];
+    let (mut kept, mut opened) = (Vec::new(), 0);
+    kept.reserve(messages.len());
+    let before = HEAP.current_usage();
+    while opened < messages.len() {
+        let now = arrived.fetch_add(below(piece) + 1, Ordering::Relaxed) + 1;
+        while let Some(message) = next(&mut connection) {
+            assert_eq!(message.payload, messages[opened].1);
+            opened += 1;
+            if below(3) == 0 {
+                kept.push(message);
+            }
+        }
+        let waiting = (now + piece).saturating_sub(opened.checked_sub(1).map_or(0, |at| ends[at]));
+        let size: usize = kept.iter().map(|message: &Message| message.payload.len()).sum();
+        assert_held(before, waiting + size, "kept and under way");
+        if below(8) == 0 {
+            kept.clear();
+        }
+    }
+}
+
+/// At most twice what is kept is held since `before`, and the slack.
+fn assert_held(before: usize, kept: usize, name: &str) {
+    let held = HEAP.current_usage().saturating_sub(before);
+    assert!(held <= 2 * kept + SLACK, "{name}: {held} bytes are held for {kept}");
+}
+
+/// The next message, where it has arrived.
+fn next(connection: &mut Connection<Arriving>) -> Option<Message> {
+    connection.next().now_or_never().map(|item| item.unwrap().unwrap())
+}
+
+/// A connection to which `messages` come, how many bytes have arrived so far, and where each
+/// frame ends.
+fn arriving(
+    snappy: bool,
+    messages: &[(u64, Vec<u8>)],
+) -> (Connection<Arriving>, Arc<AtomicUsize>, Vec<usize>) {
+    let (near, far) = sessions();
+    let (mut egress, _) = near.into_codec().split();
+    egress.established(usize::MAX, snappy);
+    let mut wire = BytesMut::new();
+    let seal = |(id, payload): &(u64, Vec<u8>)| {
+        egress.seal(*id, payload, &mut wire).unwrap();
+        wire.len()
+    };
+    let ends = messages.iter().map(seal).collect();
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let io = Source { wire, read: 0, arrived: arrived.clone() };
+    let mut connection =
+        Connection::new(join(io, sink()), far, BytesMut::new(), &Config::default());
+    Pin::new(&mut connection).established(snappy);
+    // The timer is made at the first wait.
+    assert!(connection.next().now_or_never().is_none());
+    (connection, arrived, ends)
+}
+
+/// A stream from which as much can be read as has arrived.
+struct Source {
+    wire: BytesMut,
+    read: usize,
+    arrived: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Source {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let end = self.arrived.load(Ordering::Relaxed).min(self.wire.len());
+        let piece = &self.wire[self.read..end];
+        if piece.is_empty() {
+            return Poll::Pending;
+        }
+        let size = piece.len().min(into.remaining());
+        into.put_slice(&piece[..size]);
+        self.read += size;
+        Poll::Ready(Ok(()))
+    }
 }
 
 struct Opened {
@@ -162,7 +307,7 @@ fn header(size: usize) -> [u8; 16] {
 
 fn noise(length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
-    devp2p_core::Rng::from_seed([9; 32]).fill(&mut bytes);
+    Rng::from_seed([9; 32]).fill(&mut bytes);
     bytes
 }
 

@@ -44,8 +44,8 @@ impl Egress {
     /// # Errors
     /// [`SealError::TooLarge`] for a message above the limit in force; `out` is as it was.
     pub fn seal(&mut self, id: u64, payload: &[u8], out: &mut BytesMut) -> Result<(), SealError> {
-        if payload.len() > self.limits.message {
-            let limit = self.limits.message;
+        let limit = self.limits.message_with(id);
+        if payload.len() > limit {
             return Err(SealError::TooLarge { size: payload.len(), limit });
         }
         let Some(compressor) = &mut self.compressor else {
@@ -77,7 +77,8 @@ impl Egress {
         if self.compressor.is_none() {
             return Err(SealError::NotCompressing);
         }
-        let (size, limit) = (snappy::declared_size(payload).unwrap_or(0), self.limits.message);
+        let limit = self.limits.message_with(id);
+        let size = snappy::declared_size(payload).unwrap_or(0);
         if size > limit {
             return Err(SealError::TooLarge { size, limit });
         }

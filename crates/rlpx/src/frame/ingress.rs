@@ -13,8 +13,9 @@ use crate::{Secrets, keccak::Backend, snappy};
 const DISCONNECT: u64 = 0x01;
 
 /// Payloads up to this size are copied out of the buffer, so that a small message that somebody
-/// keeps does not keep the whole buffer; larger ones are handed out where they lie.
-const COPY_BELOW: usize = 4 * 1024;
+/// keeps does not keep the whole buffer; larger ones are handed out where they lie. Copying costs
+/// a hundredth of what decrypting does.
+pub(crate) const COPY_BELOW: usize = 16 * 1024;
 
 /// The half of a connection's frames that opens.
 pub struct Ingress {
@@ -57,6 +58,8 @@ impl Ingress {
     ///
     /// Nothing is decrypted before its tag was found right. With compression on, the payload of
     /// a Disconnect that is not valid snappy is given as it is: there are peers that send it so.
+    ///
+    /// Without compression, a payload above 16 KiB is a part of `input`'s memory and keeps it.
     ///
     /// # Errors
     /// Every error is final; the next calls give it again.
@@ -104,11 +107,12 @@ impl Ingress {
         };
         let body = self.open_body(frame)?.get(..size).unwrap_or_default();
         let (id, payload) = message_id::decode(body).ok_or(OpenError::MessageId)?;
+        let limit = self.limits.message_with(id);
         let payload = if self.snappy {
-            let payload = self.decompress(id, payload)?;
+            let payload = decompress(id, payload, limit)?;
             input.advance(total);
             payload
-        } else if payload.len() > self.limits.message {
+        } else if payload.len() > limit {
             return Err(OpenError::MessageTooLarge);
         } else if payload.len() <= COPY_BELOW {
             let payload = Bytes::copy_from_slice(payload);
@@ -154,14 +158,13 @@ impl Ingress {
         self.cipher.apply(body);
         Ok(body)
     }
+}
 
-    fn decompress(&self, id: u64, payload: &[u8]) -> Result<Bytes, OpenError> {
-        match snappy::decompress(payload, self.limits.message) {
-            Err(OpenError::Snappy) if id == DISCONNECT && payload.len() <= self.limits.message => {
-                Ok(Bytes::copy_from_slice(payload))
-            }
-            other => other,
-        }
+fn decompress(id: u64, payload: &[u8], limit: usize) -> Result<Bytes, OpenError> {
+    match snappy::decompress(payload, limit) {
+        // The first bytes of one that is not compressed can read as any size.
+        Err(_) if id == DISCONNECT && payload.len() <= limit => Ok(Bytes::copy_from_slice(payload)),
+        other => other,
     }
 }
 

@@ -14,6 +14,8 @@ mod mac;
 mod message_id;
 
 pub use egress::Egress;
+#[cfg(feature = "tokio")]
+pub(crate) use ingress::COPY_BELOW;
 pub use ingress::Ingress;
 
 use std::fmt;
@@ -24,7 +26,7 @@ use ctr::{
     Ctr64BE,
     cipher::{KeyIvInit as _, StreamCipher as _},
 };
-use devp2p_core::{ConnectionError, Message};
+use devp2p_core::{ConnectionError, Fault, Message};
 
 use crate::{MAX_EARLY_MESSAGE_SIZE, MAX_FRAME_SIZE, Secrets, keccak::Backend, snappy};
 
@@ -76,7 +78,8 @@ impl FrameCodec {
     }
 
     /// Both Hellos have been exchanged: messages of up to `max_message_size` bytes are allowed in
-    /// both directions, and compressed where `snappy` says so.
+    /// both directions, and compressed where `snappy` says so. Those of the base protocol, with
+    /// ids below 0x10, stay at 2 KiB.
     pub fn established(&mut self, max_message_size: usize, snappy: bool) {
         self.egress.established(max_message_size, snappy);
         self.ingress.established(max_message_size, snappy);
@@ -92,6 +95,10 @@ impl FrameCodec {
         self.egress.backend()
     }
 }
+
+/// Where the ids of shared capabilities begin. What is below is the base protocol's: small, and
+/// mostly for nobody, so that there is no use in decompressing much of it.
+const FIRST_CAPABILITY_ID: u64 = 0x10;
 
 /// How large messages and frames may be.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +120,15 @@ impl Limits {
         let payload = if snappy { snappy::max_compressed_size(message) } else { message };
         let frame = payload.saturating_add(message_id::MAX_SIZE).min(MAX_FRAME_SIZE);
         Self { message, frame }
+    }
+
+    /// The largest payload of a message with this id.
+    fn message_with(&self, id: u64) -> usize {
+        if id < FIRST_CAPABILITY_ID {
+            self.message.min(MAX_EARLY_MESSAGE_SIZE)
+        } else {
+            self.message
+        }
     }
 }
 
@@ -149,6 +165,15 @@ pub enum SealError {
         /// The limit.
         limit: usize,
     },
+}
+
+impl SealError {
+    /// Whose fault it is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::NotCompressing | Self::TooLarge { .. } => Fault::Local,
+        }
+    }
 }
 
 impl fmt::Display for SealError {
@@ -192,6 +217,18 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whose fault it is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::BodyTag
+            | Self::FrameTooLarge
+            | Self::HeaderTag
+            | Self::MessageId
+            | Self::MessageTooLarge
+            | Self::Snappy => Fault::Remote,
+        }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::BodyTag => "the frame's body has a wrong tag",

@@ -44,10 +44,10 @@ fn the_largest_frame_has_2_to_the_24_minus_1_bytes() {
     // One byte of the frame is the id.
     let payload = vec![7; MAX_FRAME_SIZE];
     let too_large = SealError::TooLarge { size: MAX_FRAME_SIZE + 1, limit: MAX_FRAME_SIZE };
-    assert_eq!(a.seal(1, &payload, &mut wire), Err(too_large));
+    assert_eq!(a.seal(0x10, &payload, &mut wire), Err(too_large));
     assert_eq!(&wire[..], b"before");
     wire.clear();
-    a.seal(1, &payload[1..], &mut wire).unwrap();
+    a.seal(0x10, &payload[1..], &mut wire).unwrap();
     let message = b.open(&mut wire).unwrap().unwrap();
     assert_eq!(message.payload, payload[1..]);
 }
@@ -64,9 +64,32 @@ fn before_hello_2_kib_are_allowed_and_no_byte_more() {
     assert!(wire.is_empty());
 
     // A remote that does not keep to it.
-    a.established(MAX_FRAME_SIZE, false);
-    a.seal(0, &noise(2049, 3), &mut wire).unwrap();
+    let mut wire = forge(&mut a, 1, &noise(2049, 3));
     assert_eq!(b.open(&mut wire), Err(OpenError::MessageTooLarge));
+}
+
+#[test]
+fn the_base_protocols_messages_stay_at_2_kib() {
+    for (snappy, id) in [(false, 0), (false, 0x0f), (true, 0), (true, 2), (true, 0x0f)] {
+        let (mut a, mut b) = established(MAX_FRAME_SIZE, snappy);
+        let mut wire = BytesMut::new();
+        a.seal(id, &noise(2048, 3), &mut wire).unwrap();
+        assert_eq!(b.open(&mut wire).unwrap().unwrap().payload, noise(2048, 3));
+        let too_large = Err(SealError::TooLarge { size: 2049, limit: 2048 });
+        assert_eq!(a.seal(id, &noise(2049, 3), &mut wire), too_large);
+        let compressed = snappy::compress(&[7; 2049]).unwrap();
+        if snappy {
+            assert_eq!(a.egress.seal_compressed(id, &compressed, &mut wire), too_large);
+        }
+        assert!(wire.is_empty());
+        // A remote that does not keep to it, not even where the frame is small.
+        let payload = if snappy { compressed } else { noise(2049, 3) };
+        let id = u8::try_from(id).unwrap().max(2);
+        assert_eq!(b.open(&mut forge(&mut a, id, &payload)), Err(OpenError::MessageTooLarge));
+    }
+    // A Disconnect that is no snappy is not above the limit either.
+    let (mut a, mut b) = established(MAX_FRAME_SIZE, true);
+    assert_eq!(b.open(&mut forge(&mut a, 1, &[0xff; 2049])), Err(OpenError::Snappy));
 }
 
 #[test]
@@ -234,9 +257,6 @@ fn snappy_bombs_are_refused() {
     for (bomb, expected) in bombs {
         let (mut a, mut b) = established(MAX_FRAME_SIZE, true);
         assert_eq!(b.open(&mut forge(&mut a, 0x10, bomb)), Err(expected), "{bomb:02x?}");
-        if expected != OpenError::Snappy {
-            continue;
-        }
         // A Disconnect is given as it came instead.
         let (mut a, mut b) = established(MAX_FRAME_SIZE, true);
         let message = b.open(&mut forge(&mut a, 0x01, bomb)).unwrap().unwrap();
@@ -246,7 +266,10 @@ fn snappy_bombs_are_refused() {
 
 #[test]
 fn a_disconnect_is_read_compressed_and_as_it_is() {
-    for payload in [&[0xc1, 0x08][..], &[0x08], &[0xc0], &[0x80], &[0xc1, 0x80], &[0x01]] {
+    // [0xc1, 0x10] reads as a compressed payload of 2113 bytes.
+    for payload in
+        [&[0xc1, 0x08][..], &[0xc1, 0x10], &[0x08], &[0xc0], &[0x80], &[0xc1, 0x80], &[0x01]]
+    {
         let (mut a, mut b) = established(MAX_FRAME_SIZE, true);
         let message = b.open(&mut forge(&mut a, 0x01, payload)).unwrap().unwrap();
         assert_eq!(message.payload, payload, "as it is");
@@ -291,6 +314,8 @@ fn errors_turn_into_those_of_a_connection() {
         "the remote broke the protocol: the frame's body has a wrong tag"
     );
     assert_eq!(error.fault(), devp2p_core::Fault::Remote);
+    assert_eq!(OpenError::BodyTag.fault(), devp2p_core::Fault::Remote);
+    assert_eq!(SealError::NotCompressing.fault(), devp2p_core::Fault::Local);
 }
 
 /// A frame with this payload, compressed or not as it is.
