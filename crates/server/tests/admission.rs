@@ -462,7 +462,8 @@ async fn whose_stream_does_not_become_a_peer_is_told_why() {
     assert!(matches!(result, Err(SetupError::Deadline)), "{result:?}");
 
     let refusing = async |io: Io| {
-        devp2p_peer::refuse(secured(io, 2).await, Reason::TooManyPeers, Duration::ZERO).await;
+        let remote = Remote { connection: secured(io, 2).await, hello: hello(2, &["test"]) };
+        remote.refuse(Reason::TooManyPeers).await;
     };
     let (result, ()) = hand_in(&server, Direction::Inbound, None, refusing).await;
     match result {

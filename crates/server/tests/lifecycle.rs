@@ -252,6 +252,44 @@ async fn the_stop_takes_2_s_at_most_whatever_the_peers_do() {
     assert_eq!(settled_tasks().await, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_has_not_ended_2_s_after_the_stop_is_dropped() {
+    let links = Links::immediate();
+    let server = server(&links, 1).configure(|config| {
+        config.protocols.clear();
+        // A multiplexer of another kind may know no limit at all.
+        config.peer.task_grace = Duration::from_secs(3_600);
+    });
+    let server = server.protocol(Stubborn).start().await.unwrap();
+    let mut events = server.events();
+    let _peer = Remote::dial(&links, 2, &node(1)).await.greet().await.unwrap();
+    wait_for_peers(&server, 1).await;
+    let took = stop(&server).await;
+    assert!((Duration::from_millis(1_500)..=Duration::from_secs(2)).contains(&took), "{took:?}");
+    let _add = next_event(&mut events).await;
+    let Event::Drop(drop) = next_event(&mut events).await else { panic!("its peer is gone") };
+    assert_eq!((drop.reason, drop.side), (Reason::Quitting, Side::Local));
+    assert_eq!(drop.error.as_deref(), Some("did not end in time"));
+    assert_eq!(settled_tasks().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_listen_dials_at_once() {
+    let links = Links::immediate();
+    let mut remote = Listening::new(&links, 2);
+    let server = Server::builder(key(1))
+        .listen_addr(None)
+        .dialer(links.dialer(ip(1)))
+        .static_node(node(2))
+        .start()
+        .await
+        .unwrap();
+    let start = now();
+    let _dialed = remote.accept().await;
+    assert!(now() - start < Duration::from_millis(10));
+    server.stop().await;
+}
+
 /// Opens nothing and resolves nothing, for ever.
 #[derive(Clone, Debug)]
 struct Hanging;

@@ -225,7 +225,7 @@ async fn handshakes_that_fail() {
     let (captured, _guard) = capture();
     let remote = Remote::dial(&links, 2, &node(OURS)).await;
     let (reason, linger) = (Reason::UnexpectedIdentity, Duration::from_millis(1));
-    devp2p_peer::refuse(remote.connection, reason, linger).await;
+    support::refuse(remote.connection, reason, linger).await;
     a_moment().await;
     let failed =
         line(Level::TRACE, "Failed proto handshake", &[("err", "the remote disconnected")]);

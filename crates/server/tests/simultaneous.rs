@@ -129,7 +129,7 @@ async fn the_second_connection_waits_and_takes_the_place_of_the_first() {
     let dialing = tokio::spawn(dialing.greet());
     sleep(millis(10)).await;
     assert_eq!(server.peer_count(), 0, "it waits");
-    devp2p_peer::refuse(dialed.connection, DisconnectReason::AlreadyConnected, millis(10)).await;
+    support::refuse(dialed.connection, DisconnectReason::AlreadyConnected, millis(10)).await;
 
     let Event::Add(add) = next_event(&mut events).await else { panic!("a peer was added") };
     assert_eq!((add.id, add.direction), (id(theirs), Direction::Inbound));
@@ -209,7 +209,7 @@ async fn retry(end: impl AsyncFn(Remote)) -> Duration {
 async fn after_both_died_a_retry_comes_after_1_to_3_s() {
     let reason = DisconnectReason::AlreadyConnected;
     let before_hello = retry(async |remote: Remote| {
-        devp2p_peer::refuse(remote.connection, reason, millis(10)).await;
+        support::refuse(remote.connection, reason, millis(10)).await;
     });
     // go-ethereum may find out only after our side has admitted the connection.
     let after_hello = retry(async |remote: Remote| {

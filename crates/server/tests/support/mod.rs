@@ -21,12 +21,19 @@ use devp2p_peer::{
 use devp2p_server::{
     Builder, Dialer as _, Event, Events, Handle, Io, Listener as _, Server, Transport as _,
 };
-use futures::StreamExt as _;
+use futures::{SinkExt as _, StreamExt as _};
 
 use self::{
     links::{LinkListener, Links},
     plain::PlainTransport,
 };
+
+/// Refuses a connection as this crate's peers do, and waits this long for the remote's close.
+pub(crate) async fn refuse(connection: BoxConnection, reason: DisconnectReason, linger: Duration) {
+    let mut config = devp2p_peer::Config::default();
+    config.linger = linger;
+    devp2p_peer::refuse(connection, reason, &config).await;
+}
 
 /// The port that servers listen on here.
 pub(crate) const PORT: u16 = 30303;
@@ -124,6 +131,11 @@ impl Remote {
     /// Exchanges Hellos.
     pub(crate) async fn greet(self) -> Result<devp2p_peer::Established, HelloError> {
         devp2p_peer::hello(self.connection, &self.hello, &devp2p_peer::Config::default()).await
+    }
+
+    /// Says a Disconnect in the place of its Hello, and closes.
+    pub(crate) async fn refuse(mut self, reason: DisconnectReason) {
+        within_a_minute(self.connection.send(reason.message())).await.unwrap();
     }
 
     /// Exchanges Hellos and waits for the remote to end it: the reason that it gives, and whether
