@@ -1,4 +1,4 @@
-//! Dials a node, prints its Hello, and says goodbye: `cargo run --example hello -- enode://...`
+//! Dials a node, prints its Hello, and disconnects: `cargo run --example hello -- enode://...`
 
 use devp2p_core::{Node, NodeKey};
 use devp2p_peer::{Capability, Config, DisconnectReason, Hello, hello};

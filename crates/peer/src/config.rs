@@ -15,12 +15,13 @@ pub struct Config {
     pub ping_interval: Duration,
     /// How long a remote may be silent after a Ping. Default 15 s.
     pub pong_timeout: Duration,
-    /// How many Pings of the remote are answered at once. Default 5.
+    /// How many Pings of the remote are answered at once. Pongs that answer nothing, and messages
+    /// of the base protocol that are ignored, count as Pings here. Default 5.
     pub ping_burst: u32,
     /// After what time one more Ping of the remote is answered. Default 1 s.
     pub ping_refill: Duration,
-    /// How many Pings in a row may go unanswered because they come faster than that, before the
-    /// remote is dropped. Default 256.
+    /// How many of them in a row may come faster than that, and go unanswered, before the remote
+    /// is dropped. Default 256.
     pub ping_excess: u32,
 
     /// How many messages may wait for one subprotocol before reading from the peer pauses.
@@ -47,12 +48,19 @@ pub struct Config {
     /// How long the remote has to close after our Disconnect. Default 2 s, as the specification
     /// recommends.
     pub linger: Duration,
-    /// Takes the place of both, if it is shorter, for the reason "client quitting": a server that
-    /// stops waits for its slowest peer. Default 500 ms.
+    /// Takes the place of both, if it is shorter, after [`Peer::stop`](crate::Peer::stop): a server
+    /// that stops waits for its slowest peer. Default 500 ms.
     pub stop_linger: Duration,
+    /// How long the remote's Disconnect is still waited for after writing has failed: a remote that
+    /// sends its reason and closes makes our next write fail before we have read it. Default
+    /// 500 ms.
+    pub reason_wait: Duration,
     /// How long the subprotocols' tasks have to return once the peer is going, before they are
     /// aborted. Default 500 ms.
     pub task_grace: Duration,
+    /// How long aborted tasks have to be dropped. One that blocks its thread cannot be aborted, and
+    /// is not waited for any longer. Default 100 ms.
+    pub abort_wait: Duration,
 
     /// The seed of the jitter of the Pings, for runs that can be repeated. Default `None`: from
     /// the operating system.
@@ -77,7 +85,9 @@ impl Default for Config {
             disconnect_write: Duration::from_secs(1),
             linger: Duration::from_secs(2),
             stop_linger: Duration::from_millis(500),
+            reason_wait: Duration::from_millis(500),
             task_grace: Duration::from_millis(500),
+            abort_wait: Duration::from_millis(100),
             seed: None,
         }
     }
@@ -104,6 +114,8 @@ mod tests {
         assert!(config.disconnect_write <= Duration::from_secs(1));
         assert!(config.linger <= Duration::from_secs(2));
         assert!(config.stop_linger <= Duration::from_millis(500));
+        assert!(config.reason_wait <= Duration::from_millis(500));
         assert!(config.task_grace <= Duration::from_millis(500));
+        assert!(config.abort_wait <= Duration::from_millis(100));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -15,9 +16,9 @@ use tracing::trace;
 use crate::{
     Config, Direction, DisconnectReason, End, Established, Event, MessageDirection, MessageEvent,
     Observer, Peer, Protocol, Received, Session, SharedCapability, Side,
-    farewell::farewell,
     link::{Facts, Link},
     protocol::offers,
+    send_disconnect::send_disconnect,
     share_capabilities,
     tasks::Tasks,
 };
@@ -25,7 +26,33 @@ use crate::{
 /// How many messages are sent, and how many read, before other tasks have their turn: a connection
 /// that is always ready must not keep a thread to itself. Each has its own share, so that neither
 /// direction uses up the other's.
-const BATCH: usize = 32;
+const BATCH_MESSAGES: usize = 32;
+
+/// After how many bytes of payload a batch is over as well. Decrypting and decompressing them takes
+/// about as long as 32 small messages and all that hangs on these; one message more may go beyond,
+/// as no message is cut.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// What is left of a batch.
+struct Batch {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Batch {
+    const fn new() -> Self {
+        Self { messages: BATCH_MESSAGES, bytes: BATCH_BYTES }
+    }
+
+    const fn is_over(&self) -> bool {
+        self.messages == 0 || self.bytes == 0
+    }
+
+    const fn spend(&mut self, bytes: usize) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
 
 impl Established {
     /// The capabilities that the remote shares with these subprotocols, in the order of their
@@ -39,7 +66,7 @@ impl Established {
     /// Nothing happens before the future is polled, which must be on a tokio runtime. It owns the
     /// tasks of the subprotocols: when it is done they have ended, and the connection is closed.
     /// It ends with the connection, with the first subprotocol that returns, or by
-    /// [`Peer::disconnect`]. What it logs belongs to the span in which it is first polled, and so
+    /// [`Peer::disconnect`] or [`Peer::stop`]. What it logs belongs to the span in which it is first polled, and so
     /// do the subprotocols.
     ///
     /// # Cancel safety
@@ -141,7 +168,7 @@ impl Driver {
     /// and reading does not wait for writing.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.link.register_driver(cx);
-        let (mut to_write, mut to_read) = (BATCH, BATCH);
+        let (mut to_write, mut to_read) = (Batch::new(), Batch::new());
         loop {
             self.poll_tasks(cx);
             self.poll_timer(cx);
@@ -152,7 +179,7 @@ impl Driver {
                 self.link.wake_all();
                 return Poll::Ready(end);
             }
-            if to_write == 0 || to_read == 0 {
+            if to_write.is_over() || to_read.is_over() {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -192,18 +219,16 @@ impl Driver {
     }
 
     /// Returns whether something was sent.
-    fn poll_write(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> bool {
+    fn poll_write(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> bool {
         let mut wrote = false;
-        while self.writable && *budget > 0 {
+        while self.writable && !batch.is_over() {
             match self.connection.as_mut().poll_ready(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Err(error)) => self.write_failed(&error),
                 Poll::Ready(Ok(())) => {
-                    if !self.send_next() {
-                        break;
-                    }
+                    let Some(size) = self.send_next() else { break };
                     wrote = true;
-                    *budget = budget.saturating_sub(1);
+                    batch.spend(size);
                 }
             }
         }
@@ -216,17 +241,16 @@ impl Driver {
         wrote
     }
 
-    /// Sends the session's next message; false where there is none.
-    fn send_next(&mut self) -> bool {
+    /// Sends the session's next message, and returns the size of its payload.
+    fn send_next(&mut self) -> Option<usize> {
         let transmit = {
             let mut state = self.link.lock();
-            // Our Disconnect is left to the farewell, which has a deadline.
+            // Our Disconnect is left to `close`, which has deadlines.
             if state.session.end().is_some() {
-                return false;
+                return None;
             }
-            state.session.poll_transmit(clock())
+            state.session.poll_transmit(clock())?
         };
-        let Some(transmit) = transmit else { return false };
         let (id, size) = (transmit.message.id, transmit.message.payload.len());
         if let Err(error) = self.connection.as_mut().start_send(transmit.message) {
             self.write_failed(&error);
@@ -235,7 +259,7 @@ impl Driver {
             let relative = self.link.shared.get(protocol).and_then(|shared| shared.relative(id));
             self.observe(MessageDirection::Sent, protocol, relative.unwrap_or(id), size);
         }
-        true
+        Some(size)
     }
 
     fn write_failed(&mut self, error: &ConnectionError) {
@@ -244,17 +268,19 @@ impl Driver {
     }
 
     /// Returns whether something was read.
-    fn poll_read(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> bool {
+    fn poll_read(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> bool {
         let mut read = false;
-        while self.readable && *budget > 0 && self.link.lock().session.wants_message() {
+        while self.readable && !batch.is_over() && self.link.lock().session.wants_message() {
             match self.connection.as_mut().poll_next(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Ok(message))) => self.receive(message),
+                Poll::Ready(Some(Ok(message))) => {
+                    batch.spend(message.payload.len());
+                    self.receive(message);
+                }
                 Poll::Ready(Some(Err(error))) => self.read_ended(Some(&error)),
                 Poll::Ready(None) => self.read_ended(None),
             }
             read = true;
-            *budget = budget.saturating_sub(1);
         }
         read
     }
@@ -283,32 +309,40 @@ impl Driver {
         }
     }
 
-    fn observe(&self, direction: MessageDirection, protocol: usize, id: u64, size: usize) {
+    fn observe(&mut self, direction: MessageDirection, protocol: usize, id: u64, size: usize) {
         let (Some(observer), Some(shared)) = (&self.observer, self.link.shared.get(protocol))
         else {
             return;
         };
-        observer.message(&MessageEvent { direction, capability: &shared.capability, id, size });
+        let event = MessageEvent { direction, capability: &shared.capability, id, size };
+        // A panic in foreign code costs this peer, as one in a subprotocol does, and no more: it
+        // is not asked again, so what it left behind does no harm.
+        if catch_unwind(AssertUnwindSafe(|| observer.message(&event))).is_err() {
+            self.observer = None;
+            let error = Some("the observer panicked".into());
+            self.link.lock().session.disconnect(DisconnectReason::Subprotocol, error);
+        }
     }
 
-    /// Says goodbye where the remote has not, and gives the tasks their time, both at once.
+    /// Sends our Disconnect where the remote sent none, and gives the tasks their time, both at
+    /// once.
     async fn close(self, end: &End, config: &Config) {
-        let Self { mut connection, tasks, readable, .. } = self;
+        let Self { mut connection, link, tasks, readable, .. } = self;
         let (mut write, mut linger) = (config.disconnect_write, config.linger);
-        if end.reason == DisconnectReason::Quitting {
+        if link.lock().stopping {
             (write, linger) = (write.min(config.stop_linger), linger.min(config.stop_linger));
         }
-        let mut goodbye = pin!(async move {
+        let mut disconnect = pin!(async move {
             if end.side == Side::Local && end.reason != DisconnectReason::NetworkError {
-                farewell(&mut connection, end.reason, readable, (write, linger)).await;
+                send_disconnect(&mut connection, end.reason, readable, (write, linger)).await;
             }
         });
-        let mut finish = pin!(tasks.finish(config.task_grace));
-        let (mut said, mut finished) = (false, false);
+        let mut finish = pin!(tasks.finish(config));
+        let (mut told, mut finished) = (false, false);
         poll_fn(|cx| {
-            said = said || goodbye.as_mut().poll(cx).is_ready();
+            told = told || disconnect.as_mut().poll(cx).is_ready();
             finished = finished || finish.as_mut().poll(cx).is_ready();
-            if said && finished { Poll::Ready(()) } else { Poll::Pending }
+            if told && finished { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }

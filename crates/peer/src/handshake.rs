@@ -10,7 +10,9 @@ use bytes::Bytes;
 use devp2p_core::{BoxConnection, Connection, ConnectionError, Fault, Message};
 use tokio::time::timeout;
 
-use crate::{Config, DecodeHelloError, DisconnectReason, Hello, farewell::farewell, id};
+use crate::{
+    Config, DecodeHelloError, DisconnectReason, Hello, id, send_disconnect::send_disconnect,
+};
 
 /// Exchanges Hellos on a connection that is secured, and checks the remote's against it.
 ///
@@ -48,21 +50,21 @@ pub async fn hello(
             if error.is_to_be_told() {
                 let readable = !matches!(error, HelloError::Connection(_));
                 let times = (config.disconnect_write, config.linger);
-                farewell(&mut connection, error.reason(), readable, times).await;
+                send_disconnect(&mut connection, error.reason(), readable, times).await;
             }
             Err(error)
         }
     }
 }
 
-/// Sends a Disconnect on a connection without Hellos, and gives the remote the time `linger` to
-/// close; writing may take as long, and at most a second.
+/// Sends a Disconnect on a connection without Hellos, within [`Config::disconnect_write`], and gives
+/// the remote the time [`Config::linger`] to close.
 ///
 /// # Cancel safety
 /// Not cancel-safe: if it is dropped, the connection is closed, with or without the Disconnect.
-pub async fn refuse(mut connection: BoxConnection, reason: DisconnectReason, linger: Duration) {
-    let write = Config::default().disconnect_write.min(linger);
-    farewell(&mut connection, reason, true, (write, linger)).await;
+pub async fn refuse(mut connection: BoxConnection, reason: DisconnectReason, config: &Config) {
+    let times = (config.disconnect_write, config.linger);
+    send_disconnect(&mut connection, reason, true, times).await;
 }
 
 /// A connection on which both Hellos have been exchanged, and nothing runs yet.
@@ -86,7 +88,7 @@ impl Established {
     /// Disconnect.
     pub async fn disconnect(mut self, reason: DisconnectReason, linger: Duration) {
         let write = self.config.disconnect_write.min(linger);
-        farewell(&mut self.connection, reason, true, (write, linger)).await;
+        send_disconnect(&mut self.connection, reason, true, (write, linger)).await;
     }
 }
 

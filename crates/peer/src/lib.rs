@@ -90,8 +90,6 @@ mod session;
 #[cfg(feature = "tokio")]
 mod driver;
 #[cfg(feature = "tokio")]
-mod farewell;
-#[cfg(feature = "tokio")]
 mod handshake;
 #[cfg(feature = "tokio")]
 mod link;
@@ -103,6 +101,8 @@ mod peer;
 mod pipe;
 #[cfg(feature = "tokio")]
 mod protocol;
+#[cfg(feature = "tokio")]
+mod send_disconnect;
 #[cfg(feature = "tokio")]
 mod stream;
 #[cfg(feature = "tokio")]

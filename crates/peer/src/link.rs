@@ -32,8 +32,10 @@ pub(crate) struct Facts {
 pub(crate) struct State {
     pub(crate) session: Session,
     pub(crate) traffic: Traffic,
+    /// The peer ends because the node stops.
+    pub(crate) stopping: bool,
     driver: Option<Waker>,
-    lanes: Vec<Wakers>,
+    wakers: Vec<Wakers>,
 }
 
 /// Who waits at one subprotocol's queues.
@@ -46,8 +48,9 @@ struct Wakers {
 impl Link {
     pub(crate) fn new(facts: Facts, session: Session) -> Self {
         let shared = session.shared().to_vec();
-        let lanes = shared.iter().map(|_| Wakers::default()).collect();
-        let state = State { session, traffic: Traffic::default(), driver: None, lanes };
+        let wakers = shared.iter().map(|_| Wakers::default()).collect();
+        let traffic = Traffic::default();
+        let state = State { session, traffic, stopping: false, driver: None, wakers };
         let id = NodeId::from(facts.hello.public_key);
         Self { id, facts, shared, state: Mutex::new(state) }
     }
@@ -64,32 +67,43 @@ impl Link {
 
     /// A message waits for this subprotocol.
     pub(crate) fn wake_reader(&self, protocol: usize) {
-        let waker = self.lock().lanes.get_mut(protocol).and_then(|lane| lane.reader.take());
+        let waker = self.lock().wakers.get_mut(protocol).and_then(|wakers| wakers.reader.take());
         wake(waker);
     }
 
     /// A message of this subprotocol went out.
     pub(crate) fn wake_writer(&self, protocol: usize) {
-        let waker = self.lock().lanes.get_mut(protocol).and_then(|lane| lane.writer.take());
+        let waker = self.lock().wakers.get_mut(protocol).and_then(|wakers| wakers.writer.take());
         wake(waker);
     }
 
     /// The peer has ended: everyone who waits is to see it.
     pub(crate) fn wake_all(&self) {
-        let mut wakers = Vec::new();
-        for lane in &mut self.lock().lanes {
-            wakers.extend(lane.reader.take().into_iter().chain(lane.writer.take()));
+        let mut all = Vec::new();
+        for wakers in &mut self.lock().wakers {
+            all.extend(wakers.reader.take().into_iter().chain(wakers.writer.take()));
         }
-        wakers.into_iter().for_each(Waker::wake);
+        all.into_iter().for_each(Waker::wake);
     }
 
     /// Ends the peer from outside the driver.
     pub(crate) fn disconnect(&self, reason: DisconnectReason, error: Option<String>) {
-        let driver = {
-            let mut state = self.lock();
-            state.session.disconnect(reason, error);
-            state.driver.take()
-        };
+        let mut state = self.lock();
+        state.session.disconnect(reason, error);
+        self.ended(state);
+    }
+
+    /// Ends the peer because the node stops.
+    pub(crate) fn stop(&self) {
+        let mut state = self.lock();
+        state.stopping |= state.session.end().is_none();
+        state.session.disconnect(DisconnectReason::Quitting, None);
+        self.ended(state);
+    }
+
+    fn ended(&self, mut state: MutexGuard<'_, State>) {
+        let driver = state.driver.take();
+        drop(state);
         wake(driver);
         self.wake_all();
     }
@@ -107,8 +121,8 @@ impl Link {
             }
             None if state.session.end().is_some() => Poll::Ready(None),
             None => {
-                if let Some(lane) = state.lanes.get_mut(protocol) {
-                    register(&mut lane.reader, cx);
+                if let Some(wakers) = state.wakers.get_mut(protocol) {
+                    register(&mut wakers.reader, cx);
                 }
                 Poll::Pending
             }
@@ -143,8 +157,8 @@ impl Link {
         if state.session.end().is_some() {
             return Poll::Ready(Err(SendError::Closed));
         }
-        if let Some(lane) = state.lanes.get_mut(protocol) {
-            register(&mut lane.writer, cx);
+        if let Some(wakers) = state.wakers.get_mut(protocol) {
+            register(&mut wakers.writer, cx);
         }
         Poll::Pending
     }

@@ -2,7 +2,8 @@ use crate::Capability;
 
 /// Is told of every message of every subprotocol of a peer.
 ///
-/// It is called from the peer's own task, so it must not wait.
+/// It is called from the peer's own task, so it must not wait. If it panics, it is not called again
+/// and the peer ends with [`DisconnectReason::Subprotocol`](crate::DisconnectReason::Subprotocol).
 pub trait Observer: Send + Sync {
     /// A message was received or sent.
     fn message(&self, event: &MessageEvent<'_>);

@@ -88,6 +88,15 @@ impl Peer {
         self.0.disconnect(reason, None);
     }
 
+    /// Ends the peer because this node stops: as [`disconnect`](Self::disconnect) with the reason
+    /// [`Quitting`](DisconnectReason::Quitting), except that writing it, and waiting for the remote
+    /// to close, take no longer than [`Config::stop_linger`](crate::Config::stop_linger) each.
+    ///
+    /// It does not hurry a peer that has ended already.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
     /// Whether the peer has ended or is about to.
     pub fn is_closed(&self) -> bool {
         self.end().is_some()

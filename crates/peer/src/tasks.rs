@@ -2,7 +2,6 @@ use std::{
     future::poll_fn,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::{
@@ -12,7 +11,7 @@ use tokio::{
 use tracing::{Instrument as _, Span, trace};
 
 use crate::{
-    Capability, DisconnectReason, Peer, Protocol, ProtocolError, ProtocolStream, link::Link,
+    Capability, Config, DisconnectReason, Peer, Protocol, ProtocolError, ProtocolStream, link::Link,
 };
 
 /// The subprotocols of one peer, each as a task of its own, so that a panic stays in it. Dropping
@@ -21,10 +20,6 @@ pub(crate) struct Tasks {
     names: Vec<(Id, Capability)>,
     set: JoinSet<Result<(), ProtocolError>>,
 }
-
-/// How long aborted tasks have to be dropped. One that blocks its thread cannot be aborted, and is
-/// not waited for.
-const ABORT_WAIT: Duration = Duration::from_millis(100);
 
 impl Tasks {
     /// Starts each subprotocol with the stream of its index among the shared capabilities.
@@ -64,11 +59,11 @@ impl Tasks {
         Poll::Ready(Some((reason, error)))
     }
 
-    /// Waits up to `grace` for the tasks to return, then aborts them.
-    pub(crate) async fn finish(mut self, grace: Duration) {
-        let _ = timeout(grace, self.join_all()).await;
+    /// Gives the tasks their time to return, then aborts them.
+    pub(crate) async fn finish(mut self, config: &Config) {
+        let _ = timeout(config.task_grace, self.join_all()).await;
         self.set.abort_all();
-        let _ = timeout(ABORT_WAIT, self.join_all()).await;
+        let _ = timeout(config.abort_wait, self.join_all()).await;
     }
 
     async fn join_all(&mut self) {

@@ -165,7 +165,7 @@ fn what_ends_a_connection() {
 
 /// A remote that says why and closes makes a write fail before its reason has been read.
 #[test]
-fn last_words_after_a_failed_write() {
+fn the_remotes_reason_after_a_failed_write() {
     let now = start();
     let mut told = session(&Config::default(), &[1], now);
     told.handle_write_failed(now, &ConnectionError::Closed);
@@ -219,6 +219,59 @@ fn a_flood_of_pings() {
     assert_eq!(end(&mut strict), None);
     strict.handle_message(now, message(id::PING, 1));
     assert_eq!(end(&mut strict), Some((DisconnectReason::ProtocolError, Side::Local)));
+}
+
+/// What is ignored is not free: Pongs that answer nothing, and ids that the base protocol leaves
+/// unused.
+#[test]
+fn a_flood_of_what_is_ignored() {
+    let now = start();
+    let config = Config::default();
+    let allowed = config.ping_burst + config.ping_excess;
+    for id in [0x00, id::PONG].into_iter().chain(0x04..0x10) {
+        let mut session = session(&config, &[1], now);
+        for _ in 0..allowed {
+            session.handle_message(now, message(id, 1));
+            assert_eq!(session.poll_event(), None, "{id:#x}");
+        }
+        assert_eq!(session.poll_transmit(now), None, "nothing is answered");
+        session.handle_message(now, message(id, 1));
+        assert_eq!(end(&mut session), Some((DisconnectReason::ProtocolError, Side::Local)));
+    }
+    // All draw on one allowance.
+    let mut mixed = session(&config, &[1], now);
+    for index in 0..=allowed {
+        assert_eq!(mixed.poll_event(), None);
+        mixed.handle_message(now, message(2 + u64::from(index % 3), 1));
+    }
+    assert_eq!(end(&mut mixed), Some((DisconnectReason::ProtocolError, Side::Local)));
+}
+
+/// Pongs that answer a Ping cost nothing, also where several come at once after a pause of the
+/// remote.
+#[test]
+fn answers_to_pings_are_free() {
+    let mut now = start();
+    let mut config = Config::default();
+    (config.ping_burst, config.ping_refill) = (1, Duration::from_secs(1_000_000));
+    config.ping_excess = 0;
+    (config.pong_timeout, config.stall_timeout) = (Duration::from_secs(60), config.stall_timeout);
+    let mut session = session(&config, &[1], now);
+    for _ in 0..100 {
+        for _ in 0..3 {
+            now = session.poll_timeout().unwrap();
+            session.handle_timeout(now);
+            assert_eq!(session.poll_transmit(now).unwrap().message.id, id::PING);
+        }
+        for _ in 0..3 {
+            session.handle_message(now, message(id::PONG, 1));
+        }
+        assert_eq!(end(&mut session), None);
+    }
+    session.handle_message(now, message(id::PONG, 1));
+    assert_eq!(end(&mut session), None, "there is one token");
+    session.handle_message(now, message(id::PONG, 1));
+    assert_eq!(end(&mut session), Some((DisconnectReason::ProtocolError, Side::Local)));
 }
 
 /// One ping a second for an hour is a lot, and allowed.

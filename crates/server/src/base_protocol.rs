@@ -61,8 +61,8 @@ impl Multiplexer for BaseProtocol {
         connection: BoxConnection,
         reason: DisconnectReason,
     ) -> BoxFuture<'static, ()> {
-        let linger = self.0.config.linger;
-        Box::pin(devp2p_peer::refuse(connection, reason, linger))
+        let this = Arc::clone(&self.0);
+        Box::pin(async move { devp2p_peer::refuse(connection, reason, &this.config).await })
     }
 }
 
@@ -113,6 +113,10 @@ impl Observer for PeerObserver {
 impl PeerControl for Peer {
     fn disconnect(&self, reason: DisconnectReason) {
         Self::disconnect(self, reason);
+    }
+
+    fn stop(&self) {
+        Self::stop(self);
     }
 
     fn rtt(&self) -> Option<Duration> {

@@ -36,25 +36,27 @@ use crate::{Config, DisconnectReason, SharedCapability, id};
 #[derive(Debug)]
 pub struct Session {
     shared: Vec<SharedCapability>,
-    lanes: Vec<Lane>,
-    /// The lane whose turn it is to send.
+    /// Those of each shared capability.
+    queues: Vec<Queues>,
+    /// The subprotocol whose turn it is to send.
     turn: usize,
     stall_timeout: Duration,
+    reason_wait: Duration,
     max_message: usize,
     pings: Pings,
     pongs: Pongs,
     received: Option<Received>,
-    /// Writing has failed: until when the remote's last words are still read.
+    /// Writing has failed: until when the remote's Disconnect is still waited for.
     broken: Option<(Instant, String)>,
     end: Option<End>,
     end_reported: bool,
     /// Our Disconnect has yet to be sent.
-    farewell: bool,
+    disconnect_due: bool,
 }
 
-/// What one subprotocol has waiting.
+/// What one subprotocol has waiting, each way.
 #[derive(Debug)]
-struct Lane {
+struct Queues {
     inbound: Queue,
     outbound: Queue,
     /// The end came before all of `outbound` was sent.
@@ -62,7 +64,7 @@ struct Lane {
     /// Since when the inbound queue has been full and nothing was taken from it.
     stalled_since: Option<Instant>,
     /// The subprotocol has dropped its stream: what comes for it is dropped as well.
-    deaf: bool,
+    detached: bool,
 }
 
 /// What [`Session::poll_event`] reports.
@@ -118,10 +120,6 @@ pub enum Side {
     Remote,
 }
 
-/// How long the remote's last words are still read after writing has failed: a remote that says
-/// why and closes makes our next write fail before we have read its reason.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-
 /// The payload of Ping and Pong: an empty list.
 const EMPTY_LIST: &[u8] = &[0xc0];
 
@@ -133,21 +131,22 @@ impl Session {
         seed: [u8; 32],
         now: Instant,
     ) -> Self {
-        let lanes = shared
+        let queues = shared
             .iter()
-            .map(|_| Lane {
+            .map(|_| Queues {
                 inbound: Queue::new(config.inbound_messages, config.inbound_bytes),
                 outbound: Queue::new(config.outbound_messages, config.outbound_bytes),
                 cut_off: false,
                 stalled_since: None,
-                deaf: false,
+                detached: false,
             })
             .collect();
         Self {
             shared,
-            lanes,
+            queues,
             turn: 0,
             stall_timeout: config.stall_timeout,
+            reason_wait: config.reason_wait,
             max_message: config.max_message,
             pings: Pings::new(config, seed, now),
             pongs: Pongs::new(config, now),
@@ -155,7 +154,7 @@ impl Session {
             broken: None,
             end: None,
             end_reported: false,
-            farewell: false,
+            disconnect_due: false,
         }
     }
 
@@ -179,7 +178,7 @@ impl Session {
     pub fn disconnect(&mut self, reason: DisconnectReason, error: Option<String>) {
         let told = self.finish(End { reason, side: Side::Local, error });
         // A broken connection tells nobody anything.
-        self.farewell |= told && reason != DisconnectReason::NetworkError;
+        self.disconnect_due |= told && reason != DisconnectReason::NetworkError;
     }
 
     fn finish(&mut self, end: End) -> bool {
@@ -187,10 +186,10 @@ impl Session {
             return false;
         }
         self.end = Some(end);
-        for lane in &mut self.lanes {
-            lane.cut_off = !lane.outbound.is_empty();
-            lane.outbound.clear();
-            lane.stalled_since = None;
+        for queues in &mut self.queues {
+            queues.cut_off = !queues.outbound.is_empty();
+            queues.outbound.clear();
+            queues.stalled_since = None;
         }
         true
     }
@@ -204,7 +203,7 @@ impl Session {
     }
 
     fn is_paused(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.stalled_since.is_some())
+        self.queues.iter().any(|queues| queues.stalled_since.is_some())
     }
 
     /// Takes a message that the connection received.
@@ -219,12 +218,18 @@ impl Session {
                 self.finish(End { reason, side: Side::Remote, error: None });
             }
             id::PING => {
-                if self.pongs.handle_ping(now) {
-                    self.breach("too many pings".into());
-                }
+                let allowed = self.pongs.handle_ping(now);
+                self.accept(allowed);
             }
-            id::PONG => self.pings.handle_pong(now),
-            id if id < id::BASE_LENGTH => {}
+            // geth ignores both, and so do we, as often as we would answer a Ping.
+            id::PONG => {
+                let allowed = self.pings.handle_pong(now) || self.pongs.handle_ignored(now);
+                self.accept(allowed);
+            }
+            id if id < id::BASE_LENGTH => {
+                let allowed = self.pongs.handle_ignored(now);
+                self.accept(allowed);
+            }
             _ => self.deliver(now, message),
         }
     }
@@ -235,25 +240,32 @@ impl Session {
             .iter()
             .enumerate()
             .find_map(|(index, shared)| Some((index, shared.relative(message.id)?)));
-        let lane = target.and_then(|(index, id)| Some((index, id, self.lanes.get_mut(index)?)));
-        let Some((protocol, id, lane)) = lane else {
+        let queues = target.and_then(|(index, id)| Some((index, id, self.queues.get_mut(index)?)));
+        let Some((protocol, id, queues)) = queues else {
             return self.breach(format!("message id {:#x} is out of range", message.id));
         };
-        if lane.deaf {
+        if queues.detached {
             return;
         }
-        if !lane.inbound.has_room() {
+        if !queues.inbound.has_room() {
             // The caller did not ask `wants_message`; the bound holds all the same.
             let error = Some("a message came while reading was paused".into());
             return self.disconnect(DisconnectReason::Subprotocol, error);
         }
         let size = message.payload.len();
-        lane.inbound.push(Message { id, payload: message.payload });
-        if !lane.inbound.has_room() {
-            lane.stalled_since.get_or_insert(now);
+        queues.inbound.push(Message { id, payload: message.payload });
+        if !queues.inbound.has_room() {
+            queues.stalled_since.get_or_insert(now);
             self.pings.pause();
         }
         self.received = Some(Received { protocol, id, size });
+    }
+
+    /// A message of the base protocol, which may be one too many.
+    fn accept(&mut self, allowed: bool) {
+        if !allowed {
+            self.breach("too many messages of the base protocol".into());
+        }
     }
 
     fn breach(&mut self, error: String) {
@@ -290,7 +302,7 @@ impl Session {
         if let ConnectionError::MessageTooLarge { .. } = error {
             self.disconnect(DisconnectReason::Subprotocol, Some(error.to_string()));
         } else if self.broken.is_none() {
-            self.broken = now.checked_add(LAST_WORDS).map(|until| (until, error.to_string()));
+            self.broken = now.checked_add(self.reason_wait).map(|until| (until, error.to_string()));
         }
     }
 
@@ -304,12 +316,13 @@ impl Session {
         if let Some((_, error)) = self.broken.take_if(|(until, _)| *until <= now) {
             return self.lost(error);
         }
-        let late = |lane: &Lane| self.stall_deadline(lane).is_some_and(|deadline| deadline <= now);
+        let late =
+            |queues: &Queues| self.stall_deadline(queues).is_some_and(|deadline| deadline <= now);
         if let Some(shared) = self
-            .lanes
+            .queues
             .iter()
             .zip(&self.shared)
-            .find_map(|(lane, shared)| late(lane).then_some(shared))
+            .find_map(|(queues, shared)| late(queues).then_some(shared))
         {
             let error = format!(
                 "subprotocol {} took no message for {:?}",
@@ -323,8 +336,8 @@ impl Session {
         }
     }
 
-    fn stall_deadline(&self, lane: &Lane) -> Option<Instant> {
-        lane.stalled_since?.checked_add(self.stall_timeout)
+    fn stall_deadline(&self, queues: &Queues) -> Option<Instant> {
+        queues.stalled_since?.checked_add(self.stall_timeout)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
@@ -332,7 +345,7 @@ impl Session {
         if self.end.is_some() {
             return None;
         }
-        let stalls = self.lanes.iter().filter_map(|lane| self.stall_deadline(lane));
+        let stalls = self.queues.iter().filter_map(|queues| self.stall_deadline(queues));
         let broken = self.broken.as_ref().map(|(until, _)| *until);
         stalls.chain(broken).chain(self.pings.poll_timeout(self.is_paused())).min()
     }
@@ -348,7 +361,7 @@ impl Session {
         };
         if let Some(end) = &self.end {
             let message = end.reason.message();
-            let last = std::mem::take(&mut self.farewell);
+            let last = std::mem::take(&mut self.disconnect_due);
             return last.then_some(Transmit { protocol: None, message });
         }
         if self.broken.is_some() {
@@ -360,10 +373,11 @@ impl Session {
         if self.pings.take(now, self.is_paused()) {
             return base(id::PING);
         }
-        let count = self.lanes.len();
+        let count = self.queues.len();
         let turns = (self.turn..count).chain(0..self.turn.min(count));
         for protocol in turns {
-            if let Some(message) = self.lanes.get_mut(protocol).and_then(|lane| lane.outbound.pop())
+            if let Some(message) =
+                self.queues.get_mut(protocol).and_then(|queues| queues.outbound.pop())
             {
                 self.turn = protocol.saturating_add(1);
                 return Some(Transmit { protocol: Some(protocol), message });
@@ -389,10 +403,10 @@ impl Session {
     /// arrived before it can still be taken.
     pub fn receive(&mut self, now: Instant, protocol: usize) -> Option<Message> {
         let ended = self.end.is_some();
-        let lane = self.lanes.get_mut(protocol)?;
-        let message = lane.inbound.pop()?;
-        if lane.stalled_since.is_some() && !ended {
-            lane.stalled_since = if lane.inbound.has_room() { None } else { Some(now) };
+        let queues = self.queues.get_mut(protocol)?;
+        let message = queues.inbound.pop()?;
+        if queues.stalled_since.is_some() && !ended {
+            queues.stalled_since = if queues.inbound.has_room() { None } else { Some(now) };
             if !self.is_paused() {
                 self.pings.resume(now);
             }
@@ -402,22 +416,23 @@ impl Session {
 
     /// Drops what waits for a subprotocol, and what will yet come for it: its stream is gone.
     pub fn discard(&mut self, now: Instant, protocol: usize) {
-        let Some(lane) = self.lanes.get_mut(protocol) else { return };
-        lane.inbound.clear();
-        lane.deaf = true;
-        if lane.stalled_since.take().is_some() && !self.is_paused() {
+        let Some(queues) = self.queues.get_mut(protocol) else { return };
+        queues.inbound.clear();
+        queues.detached = true;
+        if queues.stalled_since.take().is_some() && !self.is_paused() {
             self.pings.resume(now);
         }
     }
 
     /// Whether [`send`](Self::send) would take a message of this subprotocol.
     pub fn can_send(&self, protocol: usize) -> bool {
-        self.end.is_none() && self.lanes.get(protocol).is_some_and(|lane| lane.outbound.has_room())
+        self.end.is_none()
+            && self.queues.get(protocol).is_some_and(|queues| queues.outbound.has_room())
     }
 
     /// Whether all messages of this subprotocol have been given to the connection.
     pub fn is_sent(&self, protocol: usize) -> bool {
-        self.lanes.get(protocol).is_none_or(|lane| lane.outbound.is_empty() && !lane.cut_off)
+        self.queues.get(protocol).is_none_or(|queues| queues.outbound.is_empty() && !queues.cut_off)
     }
 
     /// Queues a message of a subprotocol, its id within the capability.
@@ -428,7 +443,8 @@ impl Session {
         if self.end.is_some() {
             return Err(SendError::Closed);
         }
-        let (Some(shared), Some(lane)) = (self.shared.get(protocol), self.lanes.get_mut(protocol))
+        let (Some(shared), Some(queues)) =
+            (self.shared.get(protocol), self.queues.get_mut(protocol))
         else {
             return Err(SendError::Closed);
         };
@@ -439,17 +455,17 @@ impl Session {
         let Some(id) = shared.absolute(message.id) else {
             return Err(SendError::IdOutOfRange { id: message.id, length: shared.length });
         };
-        if !lane.outbound.has_room() {
+        if !queues.outbound.has_room() {
             return Err(SendError::NotReady);
         }
-        lane.outbound.push(Message { id, payload: message.payload });
+        queues.outbound.push(Message { id, payload: message.payload });
         Ok(())
     }
 
     /// Messages and bytes that wait in all queues, both ways.
     pub fn held(&self) -> (usize, usize) {
-        let queues = self.lanes.iter().flat_map(|lane| [&lane.inbound, &lane.outbound]);
-        queues.map(Queue::held).fold((0, 0), |(messages, bytes), (more, more_bytes)| {
+        let each = self.queues.iter().flat_map(|queues| [&queues.inbound, &queues.outbound]);
+        each.map(Queue::held).fold((0, 0), |(messages, bytes), (more, more_bytes)| {
             (messages.saturating_add(more), bytes.saturating_add(more_bytes))
         })
     }

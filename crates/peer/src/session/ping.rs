@@ -24,6 +24,8 @@ pub(super) struct Pings {
     unanswered_since: Option<Instant>,
     /// When the remote last gave a sign of life.
     heard_at: Instant,
+    /// How many Pings were sent and not answered.
+    under_way: u32,
     /// When the Ping was sent that the next Pong answers, if that can be told.
     timed: Option<Instant>,
     rtt: Option<Duration>,
@@ -40,6 +42,7 @@ impl Pings {
             due: false,
             unanswered_since: None,
             heard_at: now,
+            under_way: 0,
             timed: None,
             rtt: None,
         };
@@ -49,7 +52,7 @@ impl Pings {
 
     /// The interval is an upper limit, so that a remote hears something within every interval.
     fn schedule(&mut self, now: Instant) {
-        let quarter = self.interval / 4;
+        let quarter = self.interval.checked_div(4).unwrap_or_default();
         let cut = self.rng.below(u64::try_from(quarter.as_nanos()).unwrap_or(u64::MAX));
         let wait = self.interval.saturating_sub(Duration::from_nanos(cut));
         // A Ping at once for ever would be a loop without a pause.
@@ -92,15 +95,20 @@ impl Pings {
             // With two under way nobody knows which of them a Pong answers.
             let alone = self.timed.is_none() && self.unanswered_since.is_some();
             self.timed = (alone && !paused).then_some(now);
+            self.under_way = self.under_way.saturating_add(1);
         }
         taken
     }
 
-    pub(super) fn handle_pong(&mut self, now: Instant) {
+    /// Returns whether the Pong answers a Ping.
+    pub(super) fn handle_pong(&mut self, now: Instant) -> bool {
         if let Some(sent) = self.timed.take() {
             self.rtt = Some(now.saturating_duration_since(sent));
         }
         self.unanswered_since = None;
+        let solicited = self.under_way > 0;
+        self.under_way = self.under_way.saturating_sub(1);
+        solicited
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
@@ -124,7 +132,8 @@ impl Pings {
 /// The shortest time between two Pings, whatever the configuration says.
 const SHORTEST: Duration = Duration::from_millis(10);
 
-/// The remote's Pings: at most one Pong waits, and no more than a bucket of tokens allows.
+/// The remote's Pings: at most one Pong waits, and no more than a bucket of tokens allows. What
+/// else of the base protocol the remote may send without end draws on the same tokens.
 #[derive(Debug)]
 pub(super) struct Pongs {
     refill: Duration,
@@ -132,7 +141,7 @@ pub(super) struct Pongs {
     max_excess: u32,
     /// When the bucket will be full again.
     full_at: Instant,
-    /// Pings in a row for which there was no token.
+    /// Messages in a row for which there was no token.
     excess: u32,
     /// A Pong waits to be sent.
     due: bool,
@@ -150,17 +159,31 @@ impl Pongs {
         }
     }
 
-    /// Returns whether it is one too many.
+    /// Returns false where it is one too many.
     pub(super) fn handle_ping(&mut self, now: Instant) -> bool {
+        let token = self.take_token(now);
+        self.due |= token;
+        token || self.is_tolerable()
+    }
+
+    /// As a Ping, but nobody expects an answer.
+    pub(super) fn handle_ignored(&mut self, now: Instant) -> bool {
+        self.take_token(now) || self.is_tolerable()
+    }
+
+    fn take_token(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.max(now).checked_add(self.refill).unwrap_or(now);
         if full_at.saturating_duration_since(now) > self.refill.saturating_mul(self.burst) {
             self.excess = self.excess.saturating_add(1);
-            return self.excess > self.max_excess;
+            return false;
         }
         self.full_at = full_at;
         self.excess = 0;
-        self.due = true;
-        false
+        true
+    }
+
+    fn is_tolerable(&self) -> bool {
+        self.excess <= self.max_excess
     }
 
     /// Takes the Pong that waits to be sent.

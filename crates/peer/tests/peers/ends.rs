@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use devp2p_peer::{
-    DisconnectReason, End, PipeConfig, ProtocolError, SendError, Side, hello, id, pipe,
+    DisconnectReason, End, Peer, PipeConfig, ProtocolError, SendError, Side, hello, id, pipe,
 };
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::{sync::mpsc, time::sleep};
@@ -170,15 +170,26 @@ async fn a_frame_that_cannot_be_read() {
     }
 }
 
-/// The times that a goodbye may take: writing, and waiting for the remote's close.
+/// The times that a Disconnect may take: writing, and waiting for the remote's close. They depend
+/// on whether this node stops, not on the reason.
 #[tokio::test(start_paused = true)]
-async fn how_long_a_goodbye_takes() {
-    // (the remote reads, the reason, the time)
-    for (reads, reason, time) in [
-        (true, DisconnectReason::Requested, secs(2)),
-        (true, DisconnectReason::Quitting, millis(500)),
-        (false, DisconnectReason::Requested, secs(1)),
-        (false, DisconnectReason::Quitting, millis(500)),
+async fn how_long_a_disconnect_takes() {
+    // (the remote reads, how it ends, the reason, the time)
+    type Ending = fn(&Peer);
+    let quit: Ending = |peer| peer.disconnect(DisconnectReason::Quitting);
+    let request: Ending = |peer| peer.disconnect(DisconnectReason::Requested);
+    let late_stop: Ending = |peer| {
+        peer.disconnect(DisconnectReason::Requested);
+        peer.stop();
+    };
+    for (reads, ending, reason, time) in [
+        (true, request, DisconnectReason::Requested, secs(2)),
+        (true, quit, DisconnectReason::Quitting, secs(2)),
+        (true, late_stop, DisconnectReason::Requested, secs(2)),
+        (true, Peer::stop, DisconnectReason::Quitting, millis(500)),
+        (false, request, DisconnectReason::Requested, secs(1)),
+        (false, quit, DisconnectReason::Quitting, secs(1)),
+        (false, Peer::stop, DisconnectReason::Quitting, millis(500)),
     ] {
         let eager = script("a", |_, mut stream| {
             Box::pin(async move {
@@ -191,7 +202,7 @@ async fn how_long_a_goodbye_takes() {
         let (live, mut raw) = against_raw(&config(), &protocols).await;
         settle().await;
         let start = now();
-        live.peer.disconnect(reason);
+        ending(&live.peer);
         if reads {
             assert_eq!(disconnected(&mut raw).await, Some(reason));
         }
@@ -201,6 +212,19 @@ async fn how_long_a_goodbye_takes() {
         assert!(took >= time && took <= time + millis(2), "{reason}: {took:?}");
         drop(raw);
     }
+}
+
+/// A subprotocol that is done gives the remote the same time as any other end.
+#[tokio::test(start_paused = true)]
+async fn how_long_the_end_of_a_subprotocol_takes() {
+    let done = script("a", |_, _| Box::pin(async { Ok(()) }));
+    let start = now();
+    let (live, mut raw) = against_raw(&config(), &[done]).await;
+    assert_eq!(disconnected(&mut raw).await, Some(DisconnectReason::Quitting));
+    assert_eq!(live.end.await.unwrap(), local(DisconnectReason::Quitting, None));
+    let took = start.elapsed();
+    assert!(took >= config().linger && took <= config().linger + millis(2), "{took:?}");
+    drop(raw);
 }
 
 #[tokio::test(start_paused = true)]

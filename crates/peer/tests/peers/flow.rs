@@ -9,7 +9,10 @@ use std::{
 };
 
 use devp2p_core::BoxConnection;
-use devp2p_peer::{DisconnectReason, Peer, PipeConfig, Protocol, SendError, Side, id};
+use devp2p_peer::{
+    Direction, DisconnectReason, Hello, MessageEvent, Observer, Peer, PipeConfig, Protocol,
+    SendError, Side, hello, id, pipe_with,
+};
 use futures::{Sink as _, SinkExt as _, StreamExt as _};
 use tokio::{
     sync::mpsc,
@@ -194,6 +197,40 @@ async fn a_full_sink_of_one_does_not_hold_up_another() {
 
 /// A connection that takes all that is sent, and a subprotocol that never stops sending: what
 /// comes in is read all the same.
+/// However much is there to be read, one turn of the peer's task takes about 256 KiB of it, or 32
+/// messages.
+#[tokio::test(start_paused = true)]
+async fn a_turn_reads_a_bounded_batch() {
+    for (size, count, turn) in [(64 * 1024, 16, 4), (1024 * 1024, 2, 1), (100, 100, 32)] {
+        let protocols = [sink("a")];
+        let (a, b) = (key(1).public_key(), key(2).public_key());
+        let mut wide = PipeConfig::default();
+        (wide.messages, wide.bytes) = (200, 16 << 20);
+        let (here, mut raw) = pipe_with(a, b, &wide);
+        let caps = capabilities(&protocols);
+        raw.send(Hello::new("raw", caps.clone(), b).message()).await.unwrap();
+        let here = hello(here, &Hello::new("left", caps, a), &config()).await.unwrap();
+        raw.as_mut().established(true);
+        for _ in 0..count {
+            raw.send(message(0x10, vec![0; size])).await.unwrap();
+        }
+        let counter = Arc::new(Counter(AtomicU32::new(0)));
+        let (_, mut future) = here.run(&protocols, Direction::Inbound, Some(counter.clone()));
+        for turns in 1..=count / turn {
+            assert!(now_or_never(future.as_mut()).await.is_none());
+            assert_eq!(counter.0.load(Ordering::SeqCst), turns * turn, "{size} bytes each");
+        }
+    }
+}
+
+struct Counter(AtomicU32);
+
+impl Observer for Counter {
+    fn message(&self, _: &MessageEvent<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn sending_without_end_does_not_keep_from_reading() {
     let eager = script("a", |_, mut stream| {
@@ -265,9 +302,9 @@ async fn busy_exchange(count: u32) {
     }
 }
 
-/// Two that both say goodbye with all buffers full.
+/// Two that both disconnect with all buffers full.
 #[tokio::test(start_paused = true)]
-async fn two_goodbyes_over_full_buffers() {
+async fn two_disconnects_over_full_buffers() {
     let mut pipe = PipeConfig::default();
     (pipe.messages, pipe.bytes) = (1, 1);
     let eager = script("a", |_, mut stream| {
@@ -314,7 +351,7 @@ async fn a_remote_that_asks_and_never_reads() {
     // 2 MiB and one in the queue, 64 KiB and one in the pipe, one in the hand.
     let answered = answered.load(Ordering::SeqCst);
     assert!(answered <= 21 + 1 + 1 + 1, "{answered} of {requests}");
-    // One that waits to be answered, a full queue, and a full pipe that the goodbye empties once.
+    // One that waits to be answered, a full queue, and a full pipe that the end empties once.
     assert!(requests <= answered + 1 + 256 + 2 * 16, "{requests} and {answered} answered");
     let end = live.end.await.unwrap();
     assert_eq!(end.reason, DisconnectReason::Subprotocol, "{end:?}");
@@ -402,14 +439,14 @@ async fn waiting_can_be_given_up_at_any_time() {
 async fn a_dropped_stream_does_not_stall() {
     let mut config = config();
     config.inbound_messages = 2;
-    let deaf = script("a", |_, stream| {
+    let detached = script("a", |_, stream| {
         Box::pin(async move {
             drop(stream);
             std::future::pending().await
         })
     });
     let (collector, mut from) = collector("b", millis(0));
-    let (live, mut raw): (_, BoxConnection) = against_raw(&config, &[deaf, collector]).await;
+    let (live, mut raw): (_, BoxConnection) = against_raw(&config, &[detached, collector]).await;
     for number in 0..100 {
         raw.send(numbered(0x10, number)).await.unwrap();
         raw.send(numbered(0x20, number)).await.unwrap();
@@ -422,7 +459,7 @@ async fn a_dropped_stream_does_not_stall() {
 
 /// All of `send` is on its way before the Disconnect that follows.
 #[tokio::test(start_paused = true)]
-async fn what_was_sent_comes_before_the_goodbye() {
+async fn what_was_sent_comes_before_the_disconnect() {
     let speaker = script("a", |_, mut stream| {
         Box::pin(async move {
             for number in 0..50 {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use devp2p_core::Message;
 use devp2p_peer::{
-    Capability, Config, DecodeHelloError, DisconnectReason, Hello, HelloError, hello, id, pipe,
-    refuse,
+    Capability, Config, DecodeHelloError, DisconnectReason, Hello, HelloError, PipeConfig, hello,
+    id, pipe, pipe_with, refuse,
 };
 use futures::{SinkExt as _, StreamExt as _};
 use proptest::prelude::*;
@@ -197,16 +197,32 @@ async fn refusals_of_ours() {
     let (here, mut raw) = pipe(key(1).public_key(), key(2).public_key());
     let told = tokio::spawn(async move { disconnected(&mut raw).await });
     let start = now();
-    refuse(here, DisconnectReason::TooManyPeers, secs(2)).await;
+    refuse(here, DisconnectReason::TooManyPeers, &config()).await;
     assert_eq!(start.elapsed(), secs(0));
     assert_eq!(told.await.unwrap(), Some(DisconnectReason::TooManyPeers));
 
     // To one that reads and does not close: the time to close.
     let (here, mut raw) = pipe(key(1).public_key(), key(2).public_key());
-    let refused = tokio::spawn(refuse(here, DisconnectReason::TooManyPeers, secs(2)));
-    assert_eq!(disconnected(&mut raw).await, Some(DisconnectReason::TooManyPeers));
-    refused.await.unwrap();
-    assert_eq!(start.elapsed(), secs(2));
+    let mut patient = config();
+    patient.linger = secs(3);
+    let told = async {
+        let reason = disconnected(&mut raw).await;
+        // The end is kept until the other side gives up.
+        (reason, next(&mut raw).await)
+    };
+    let ((), told) = tokio::join!(refuse(here, DisconnectReason::TooManyPeers, &patient), told);
+    assert_eq!(told, (Some(DisconnectReason::TooManyPeers), None));
+    assert_eq!(start.elapsed(), secs(3));
+
+    // To one that does not read at all: the time to write.
+    let mut hasty = config();
+    hasty.disconnect_write = millis(50);
+    let mut narrow = PipeConfig::default();
+    narrow.messages = 1;
+    let (mut here, _raw) = pipe_with(key(1).public_key(), key(2).public_key(), &narrow);
+    here.send(message(id::PING, vec![])).await.unwrap();
+    refuse(here, DisconnectReason::TooManyPeers, &hasty).await;
+    assert_eq!(start.elapsed(), secs(3) + millis(50));
 
     // After both Hellos.
     let (left, right) = established(&config(), &Default::default(), &[], &[]).await;

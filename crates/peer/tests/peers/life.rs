@@ -1,6 +1,9 @@
 //! Pings, pongs and what the session tells of itself while it lives.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use devp2p_core::Traffic;
 use devp2p_peer::{
@@ -179,6 +182,48 @@ async fn what_a_handle_tells() {
     assert!(!left.peer.is_closed());
     left.peer.disconnect(DisconnectReason::Requested);
     assert!(left.peer.is_closed(), "at once");
+}
+
+/// Panics at the first message.
+struct Panicking(AtomicUsize);
+
+impl Observer for Panicking {
+    fn message(&self, _: &MessageEvent<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        panic!("an observer of the tests");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_ends_its_peer_and_no_more() {
+    let eager = script("a", |_, mut stream| {
+        Box::pin(async move {
+            loop {
+                stream.send(message(0, vec![])).await?;
+            }
+        })
+    });
+    for protocol in [sink("a"), eager] {
+        let protocols = [protocol];
+        let (a, b) = (key(1).public_key(), key(2).public_key());
+        let (here, mut raw) = pipe(a, b);
+        let caps = capabilities(&protocols);
+        raw.send(Hello::new("raw", caps.clone(), b).message()).await.unwrap();
+        let here = hello(here, &Hello::new("left", caps, a), &config()).await.unwrap();
+        raw.as_mut().established(true);
+        let observer = Arc::new(Panicking(AtomicUsize::new(0)));
+        let (_, future) = here.run(&protocols, Direction::Inbound, Some(observer.clone()));
+        let task = tokio::spawn(future);
+        for _ in 0..3 {
+            raw.send(message(0x10, vec![])).await.unwrap();
+        }
+        assert_eq!(disconnected(&mut raw).await, Some(DisconnectReason::Subprotocol));
+        drop(raw);
+        let end = task.await.expect("the peer's own task does not panic");
+        assert_eq!((end.reason, end.side), (DisconnectReason::Subprotocol, Side::Local));
+        assert_eq!(end.error.unwrap(), "the observer panicked");
+        assert_eq!(observer.0.load(Ordering::SeqCst), 1);
+    }
 }
 
 struct Recorder(Mutex<Vec<(MessageDirection, String, u64, usize)>>);

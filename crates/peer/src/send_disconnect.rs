@@ -14,11 +14,11 @@ const DISCARD_BATCH: usize = 32;
 
 /// Sends a Disconnect within `write`, then waits up to `close` for the remote to close.
 ///
-/// What the remote sends meanwhile is read and discarded: two nodes that say goodbye with full
+/// What the remote sends meanwhile is read and discarded: two nodes that disconnect with full
 /// buffers do not block each other, and a stream that is closed with unread bytes may lose the
 /// Disconnect on its way. A connection that cannot be read any more (not `readable`) stays open
 /// for all of that time, for the same reason.
-pub(crate) async fn farewell(
+pub(crate) async fn send_disconnect(
     connection: &mut BoxConnection,
     reason: DisconnectReason,
     readable: bool,
@@ -42,7 +42,7 @@ pub(crate) async fn farewell(
     }
 }
 
-/// Ready once the remote has closed, or is about to as it said goodbye itself.
+/// Ready once the remote has closed, or is about to as it sent a Disconnect itself.
 fn poll_discard(connection: &mut BoxConnection, cx: &mut Context<'_>) -> Poll<()> {
     for _ in 0..DISCARD_BATCH {
         match connection.as_mut().poll_next(cx) {
