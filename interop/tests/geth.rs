@@ -22,6 +22,10 @@ const OUR_REDIAL: Duration = Duration::from_secs(60);
 /// Long enough for a second connection to show up, and for the end of the first.
 const A_WHILE: Duration = Duration::from_secs(5);
 
+/// How many messages, and how large.
+const BATCHES: [(u64, (usize, usize)); 4] =
+    [(1_000, (1, KIB)), (100, (100 * KIB, 100 * KIB)), (20, (MIB, MIB)), (4, (15 * MIB, 15 * MIB))];
+
 fn hex(key: &NodeKey) -> String {
     HEXLOWER.encode(&*key.to_bytes())
 }
@@ -45,12 +49,7 @@ async fn we_dial_geth_and_exchange_messages() {
 
     let mut itest = ours.itest.with(geth.id()).await;
     let mut itestb = ours.itestb.with(geth.id()).await;
-    for (count, sizes) in [
-        (1_000, (1, KIB)),
-        (100, (100 * KIB, 100 * KIB)),
-        (20, (MIB, MIB)),
-        (4, (15 * MIB, 15 * MIB)),
-    ] {
+    for (count, sizes) in BATCHES {
         // Both subprotocols in both directions at once.
         let mut sessions = [("itest", &mut itest), ("itestb", &mut itestb)];
         batches_both_ways(&ours, &mut geth, &mut sessions, count, sizes).await;
@@ -98,9 +97,10 @@ async fn geth_dials_us_and_exchanges_messages() {
     assert_eq!(add.direction, Direction::Inbound);
     let mut session = ours.itest.with(geth.id()).await;
     geth.added(ours.id()).await;
-    let mut sessions = [("itest", &mut session)];
-    batches_both_ways(&ours, &mut geth, &mut sessions, 1_000, (1, KIB)).await;
-    batches_both_ways(&ours, &mut geth, &mut sessions, 4, (15 * MIB, 15 * MIB)).await;
+    for (count, sizes) in BATCHES {
+        let mut sessions = [("itest", &mut session)];
+        batches_both_ways(&ours, &mut geth, &mut sessions, count, sizes).await;
+    }
 
     geth.remove_peer(&ours.node()).await;
     let drop = ours.dropped(geth.id()).await;
@@ -285,8 +285,8 @@ async fn two_geths_and_two_of_ours_mesh_from_static_lists() {
     }
 }
 
-/// Waits until something is so and stays so. Two dials that cross can undo each other, and then
-/// geth or we dial again.
+/// Waits until something is so and stays so for [`A_WHILE`], which begins within [`GETH_REDIAL`].
+/// Two dials that cross can undo each other, and then geth or we dial again.
 async fn lasts(mut it_is_so: impl AsyncFnMut() -> bool) {
     let settle = async {
         let mut steps = 0;
