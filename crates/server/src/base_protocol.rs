@@ -119,6 +119,10 @@ impl PeerControl for Peer {
         Self::stop(self);
     }
 
+    fn stop(&self) {
+        Self::stop(self);
+    }
+
     fn rtt(&self) -> Option<Duration> {
         Self::rtt(self)
     }
