@@ -119,10 +119,6 @@ impl PeerControl for Peer {
         Self::stop(self);
     }
 
-    fn stop(&self) {
-        Self::stop(self);
-    }
-
     fn rtt(&self) -> Option<Duration> {
         Self::rtt(self)
     }
