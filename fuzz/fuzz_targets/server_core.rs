@@ -347,7 +347,7 @@ impl World {
         self.core.stop(self.now);
         self.stopped = true;
         for peer in std::mem::take(&mut self.peers) {
-            let end = End { reason: DisconnectReason::Quitting, side: Side::Local, error: None };
+            let end = End::new(DisconnectReason::Quitting, Side::Local, None);
             self.core.handle_peer_ended(self.now, peer, end);
         }
         while let Some(output) = self.core.poll_output() {
@@ -365,5 +365,5 @@ impl World {
 
 fn end(script: &mut Script<'_>) -> End {
     let side = script.one_of(&[Side::Local, Side::Remote]);
-    End { reason: DisconnectReason::from_code(script.byte()), side, error: None }
+    End::new(DisconnectReason::from_code(script.byte()), side, None)
 }

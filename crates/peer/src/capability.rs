@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, fmt};
 
+use devp2p_core::Fault;
+
 use crate::id;
 
 /// A subprotocol and its version, such as `eth/68`.
@@ -14,6 +16,9 @@ pub struct Capability {
 }
 
 impl Capability {
+    /// The longest name, in characters (RLPx specification, "Hello").
+    pub const MAX_NAME: usize = 8;
+
     /// The capability `name`/`version`.
     pub fn new(name: impl Into<String>, version: u64) -> Self {
         Self { name: name.into(), version }
@@ -49,9 +54,6 @@ impl SharedCapability {
         if relative < self.length { self.offset.checked_add(relative) } else { None }
     }
 }
-
-/// The longest name of a capability (RLPx specification, "Hello").
-pub const MAX_NAME: usize = 8;
 
 /// Works out which capabilities two nodes share, and their message ids.
 ///
@@ -92,7 +94,8 @@ pub fn share_capabilities(
 pub fn check_capabilities(own: &[(Capability, u64)]) -> Result<(), CapabilityError> {
     let mut end = id::BASE_LENGTH;
     for (index, (capability, length)) in own.iter().enumerate() {
-        let problem = if capability.name.is_empty() || capability.name.len() > MAX_NAME {
+        let problem = if capability.name.is_empty() || capability.name.len() > Capability::MAX_NAME
+        {
             Some(CapabilityProblem::NameLength)
         } else if !capability.name.bytes().all(|byte| byte.is_ascii_graphic()) {
             Some(CapabilityProblem::NameCharacters)
@@ -134,12 +137,19 @@ pub enum CapabilityProblem {
     Duplicate,
     /// The name holds something else than printable ASCII.
     NameCharacters,
-    /// The name is empty or longer than [`MAX_NAME`].
+    /// The name is empty or longer than [`Capability::MAX_NAME`].
     NameLength,
     /// It has no message ids.
     NoMessages,
     /// All capabilities together have more message ids than there are.
     TooManyMessages,
+}
+
+impl CapabilityError {
+    /// Whose fault it is: ours, it is our own capability.
+    pub const fn fault(&self) -> Fault {
+        Fault::Local
+    }
 }
 
 impl fmt::Display for CapabilityError {
@@ -152,7 +162,8 @@ impl fmt::Display for CapabilityError {
             }
             CapabilityProblem::NameLength => write!(
                 f,
-                "the name of capability {capability:?} does not have 1 to {MAX_NAME} characters"
+                "the name of capability {capability:?} does not have 1 to {} characters",
+                Capability::MAX_NAME
             ),
             CapabilityProblem::NoMessages => {
                 write!(f, "capability {capability} has no message ids")

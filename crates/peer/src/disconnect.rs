@@ -8,7 +8,8 @@ use crate::id;
 
 /// Why a connection ends, as the Disconnect message tells it (RLPx specification, "Disconnect").
 ///
-/// Codes that the specification does not know are kept as they came.
+/// Codes that the specification does not know are kept as they came, those of more than a byte as
+/// 0xff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum DisconnectReason {
@@ -38,8 +39,19 @@ pub enum DisconnectReason {
     ReadTimeout,
     /// 0x10: a reason of a subprotocol.
     Subprotocol,
-    /// A code that the specification does not know.
-    Other(u8),
+    /// A code that the specification does not know, from [`DisconnectReason::from_code`].
+    Other(UnknownReason),
+}
+
+/// A code that stands for no [`DisconnectReason`] that has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnknownReason(u8);
+
+impl UnknownReason {
+    /// The code on the wire.
+    pub const fn code(self) -> u8 {
+        self.0
+    }
 }
 
 impl DisconnectReason {
@@ -59,7 +71,7 @@ impl DisconnectReason {
             Self::SelfConnect => 0x0a,
             Self::ReadTimeout => 0x0b,
             Self::Subprotocol => 0x10,
-            Self::Other(code) => code,
+            Self::Other(unknown) => unknown.code(),
         }
     }
 
@@ -79,7 +91,7 @@ impl DisconnectReason {
             0x0a => Self::SelfConnect,
             0x0b => Self::ReadTimeout,
             0x10 => Self::Subprotocol,
-            code => Self::Other(code),
+            code => Self::Other(UnknownReason(code)),
         }
     }
 
@@ -126,6 +138,8 @@ impl DisconnectReason {
         match item.data().ok()? {
             [] => Some(Self::Requested),
             [code] => Some(Self::from_code(*code)),
+            // Other clients' own reasons may be larger numbers. They are no breach.
+            code if code.len() <= size_of::<u64>() => Some(Self::from_code(LARGE_CODE)),
             _ => None,
         }
     }
@@ -161,10 +175,15 @@ impl fmt::Display for DisconnectReason {
             Self::SelfConnect => "connected to self",
             Self::ReadTimeout => "read timeout",
             Self::Subprotocol => "subprotocol error",
-            Self::Other(code) => return write!(f, "unknown disconnect reason {code:#04x}"),
+            Self::Other(unknown) => {
+                return write!(f, "unknown disconnect reason {:#04x}", unknown.code());
+            }
         })
     }
 }
+
+/// What a code of more than a byte is read as.
+const LARGE_CODE: u8 = 0xff;
 
 /// The longest Disconnect that is looked at as snappy: `[code]` takes three bytes, and one literal
 /// of up to 60 bytes has a tag of one byte.
@@ -191,7 +210,7 @@ mod tests {
 
     #[test]
     fn every_form_in_the_field_is_read() {
-        let cases: [(&[u8], DisconnectReason); 16] = [
+        let cases: [(&[u8], DisconnectReason); 18] = [
             (&[0xc1, 0x04], DisconnectReason::TooManyPeers),
             (&[0xc1, 0x80], DisconnectReason::Requested),
             (&[0xc1, 0x00], DisconnectReason::Requested),
@@ -201,16 +220,28 @@ mod tests {
             (&[0xc0], DisconnectReason::Requested),
             (&[], DisconnectReason::Requested),
             (&[0xc3, 0x04, 0x05, 0x06], DisconnectReason::TooManyPeers),
-            (&[0xc2, 0x81, 0xff], DisconnectReason::Other(0xff)),
-            (&[0xc1, 0x0c], DisconnectReason::Other(0x0c)),
+            (&[0xc2, 0x81, 0xff], DisconnectReason::from_code(0xff)),
+            (&[0xc1, 0x0c], DisconnectReason::from_code(0x0c)),
             (&[0x02, 0x04, 0xc1, 0x08], DisconnectReason::Quitting),
             (&[0x01, 0x00, 0x10], DisconnectReason::Subprotocol),
             (&[0x01, 0x00, 0xc0], DisconnectReason::Requested),
-            (&[0xc3, 0x82, 0x01, 0x00], DisconnectReason::ProtocolError),
+            (&[0xc3, 0x82, 0x01, 0x00], DisconnectReason::from_code(0xff)),
+            (&[0xc3, 0x82, 0x01, 0x04], DisconnectReason::from_code(0xff)),
+            (&[0xca, 0x89, 1, 2, 3, 4, 5, 6, 7, 8, 9], DisconnectReason::ProtocolError),
             (&[0xf8], DisconnectReason::ProtocolError),
         ];
         for (payload, reason) in cases {
             assert_eq!(DisconnectReason::decode(payload), reason, "{payload:02x?}");
+        }
+    }
+
+    #[test]
+    fn unknown_codes_are_kept_and_accuse_nobody() {
+        for code in [0x0c, 0x0f, 0x11, 0xff] {
+            let reason = DisconnectReason::from_code(code);
+            assert!(matches!(reason, DisconnectReason::Other(unknown) if unknown.code() == code));
+            assert_eq!(reason.fault(), Fault::Local, "the sender's own matter");
+            assert_eq!(reason.to_string(), format!("unknown disconnect reason {code:#04x}"));
         }
     }
 

@@ -14,7 +14,8 @@ pub struct Hello {
     pub version: u64,
     /// What the client calls itself, such as `Geth/v1.13.15-stable/linux-amd64/go1.21.6`.
     ///
-    /// As read from a remote it has no control characters and at most [`Hello::MAX_NAME`] bytes.
+    /// As read from a remote it has no characters that control a terminal, cannot be seen or
+    /// change the direction of text, and at most [`Hello::MAX_NAME`] bytes.
     pub name: String,
     /// What the node speaks.
     pub capabilities: Vec<Capability>,
@@ -120,11 +121,21 @@ fn capability(item: &Rlp<'_>) -> Option<Capability> {
 }
 
 /// A name as it can be shown: control characters, which could steer a terminal or forge a line of
-/// a log, are dropped, and it is cut at a character's boundary.
+/// a log, are dropped, and so is what cannot be seen or reorders the text around it; and it is cut
+/// at a character's boundary.
 fn presentable(name: &str) -> String {
-    let mut shown: String = name.chars().filter(|&c| !c.is_control()).collect();
+    let is_shown = |c: char| !c.is_control() && !is_format(c);
+    let mut shown: String = name.chars().filter(|&c| is_shown(c)).collect();
     shown.truncate(shown.floor_char_boundary(Hello::MAX_NAME));
     shown
+}
+
+/// Characters of zero width, line separators, and those that set the direction of text
+/// (Unicode Standard Annex 9).
+const fn is_format(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Why a Hello cannot be read.

@@ -109,11 +109,11 @@ mod stream;
 mod tasks;
 
 pub use capability::{
-    Capability, CapabilityError, CapabilityProblem, MAX_NAME, SharedCapability, check_capabilities,
+    Capability, CapabilityError, CapabilityProblem, SharedCapability, check_capabilities,
     share_capabilities,
 };
 pub use config::Config;
-pub use disconnect::DisconnectReason;
+pub use disconnect::{DisconnectReason, UnknownReason};
 pub use hello::{DecodeHelloError, Hello};
 pub use session::{End, Event, Received, SendError, Session, Side, Transmit};
 

@@ -100,8 +100,8 @@ async fn messages_and_reasons_over_tcp() {
     let (_, into) = into.unwrap().run(&protocols, Direction::Inbound, None);
     let (out, into) = tokio::join!(tokio::spawn(out), tokio::spawn(into));
     let reason = DisconnectReason::TooManyPeers;
-    assert_eq!(out.unwrap(), End { reason, side: Side::Local, error: None });
-    assert_eq!(into.unwrap(), End { reason, side: Side::Remote, error: None });
+    assert_eq!(out.unwrap(), End::new(reason, Side::Local, None));
+    assert_eq!(into.unwrap(), End::new(reason, Side::Remote, None));
     assert_eq!(received.load(Ordering::SeqCst), 2 * SIZES.len() as u64);
     let total: usize = SIZES.iter().sum();
     assert!(left.traffic().egress > total as u64 && left.traffic().ingress > total as u64);

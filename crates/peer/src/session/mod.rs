@@ -102,6 +102,7 @@ pub struct Transmit {
 
 /// How a peer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct End {
     /// The reason: the remote's where it sent one, else ours.
     pub reason: DisconnectReason,
@@ -109,6 +110,13 @@ pub struct End {
     pub side: Side,
     /// What went wrong, in words, where something did.
     pub error: Option<String>,
+}
+
+impl End {
+    /// An end for this reason, on this side; `error` says what went wrong, where something did.
+    pub const fn new(reason: DisconnectReason, side: Side, error: Option<String>) -> Self {
+        Self { reason, side, error }
+    }
 }
 
 /// Who ended a peer.
@@ -176,7 +184,7 @@ impl Session {
     /// Ends the peer; of several calls the first decides. What subprotocols have yet to send is
     /// dropped, what they have yet to receive is kept.
     pub fn disconnect(&mut self, reason: DisconnectReason, error: Option<String>) {
-        let told = self.finish(End { reason, side: Side::Local, error });
+        let told = self.finish(End::new(reason, Side::Local, error));
         // A broken connection tells nobody anything.
         self.disconnect_due |= told && reason != DisconnectReason::NetworkError;
     }

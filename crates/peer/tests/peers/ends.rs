@@ -14,11 +14,11 @@ use tokio::{sync::mpsc, time::sleep};
 use crate::common::*;
 
 fn local(reason: DisconnectReason, error: Option<&str>) -> End {
-    End { reason, side: Side::Local, error: error.map(Into::into) }
+    End::new(reason, Side::Local, error.map(Into::into))
 }
 
 fn remote(reason: DisconnectReason, error: Option<&str>) -> End {
-    End { reason, side: Side::Remote, error: error.map(Into::into) }
+    End::new(reason, Side::Remote, error.map(Into::into))
 }
 
 /// What a subprotocol makes of the peer, and that other peers notice nothing.
@@ -107,7 +107,7 @@ async fn a_disconnect_in_any_form() {
         (vec![0xc0], DisconnectReason::Requested),
         (vec![], DisconnectReason::Requested),
         (vec![0x02, 0x04, 0xc1, 0x04], DisconnectReason::TooManyPeers),
-        (vec![0xc2, 0x81, 0xee], DisconnectReason::Other(0xee)),
+        (vec![0xc2, 0x81, 0xee], DisconnectReason::from_code(0xee)),
     ] {
         let (live, mut raw) = against_raw(&config(), &[sink("a")]).await;
         raw.send(message(id::DISCONNECT, payload)).await.unwrap();

@@ -88,7 +88,7 @@ async fn what_is_tolerated() {
     caps.begin_list(2).append(&[0xff_u8, 0xfe].as_slice()).append(&1_u8);
     let known = theirs();
 
-    let cases: [(&str, Message, Hello); 8] = [
+    let cases: [(&str, Message, Hello); 9] = [
         ("as it should be", raw_hello(&elements()), known.clone()),
         (
             "another element at the end",
@@ -110,6 +110,15 @@ async fn what_is_tolerated() {
             "a name with control characters",
             with(1, rlp::encode(&"a\u{1b}[31m\nb\u{9b}\0").to_vec()),
             Hello { name: "a[31mb".into(), ..known.clone() },
+        ),
+        (
+            "a name that is shown as another",
+            with(
+                1,
+                rlp::encode(&"\u{202e}a\u{200b}b\u{2066}c\u{200f}\u{2069}\u{feff} \u{20ac}")
+                    .to_vec(),
+            ),
+            Hello { name: "abc \u{20ac}".into(), ..known.clone() },
         ),
         (
             "a name that is too long",
@@ -280,7 +289,7 @@ proptest! {
     #[test]
     fn what_is_sent_is_read(
         version: u64,
-        name in "[^\\p{Cc}]{0,60}",
+        name in r"[^\p{Cc}\x{ad}\x{61c}\x{200b}-\x{200f}\x{2028}-\x{202e}\x{2060}-\x{206f}\x{feff}]{0,60}",
         caps in proptest::collection::vec(("[!-~]{1,12}", any::<u64>()), 0..20),
         listen_port: u16,
     ) {

@@ -264,10 +264,9 @@ async fn refused(
 /// A peer's whole life: until its connection ends, or the server's patience after a stop.
 async fn run_peer(shared: Arc<Shared>, id: NodeId, life: Life) {
     let mut running = Running { shared, id, end: None };
-    let end = running.shared.kill.run_until_cancelled(life).await.unwrap_or_else(|| End {
-        reason: DisconnectReason::Quitting,
-        side: Side::Local,
-        error: Some("did not end in time".to_owned()),
+    let end = running.shared.kill.run_until_cancelled(life).await.unwrap_or_else(|| {
+        let error = Some("did not end in time".to_owned());
+        End::new(DisconnectReason::Quitting, Side::Local, error)
     });
     running.end = Some(end);
 }
@@ -281,10 +280,9 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let end = self.end.take().unwrap_or_else(|| End {
-            reason: DisconnectReason::Subprotocol,
-            side: Side::Local,
-            error: Some("the peer's task was dropped or panicked".to_owned()),
+        let end = self.end.take().unwrap_or_else(|| {
+            let error = Some("the peer's task was dropped or panicked".to_owned());
+            End::new(DisconnectReason::Subprotocol, Side::Local, error)
         });
         if self.shared.quit.is_cancelled() {
             trace!(remaining_tasks = self.shared.tasks.len(), "<-delpeer (spindown)");

@@ -39,7 +39,7 @@ pub(crate) fn smaller_and_greater() -> (u8, u8) {
 }
 
 pub(crate) fn end(reason: DisconnectReason, side: Side) -> End {
-    End { reason, side, error: None }
+    End::new(reason, side, None)
 }
 
 /// What the scheduler was told, in short: `added 3 dialed`, `done 1 Collided`.

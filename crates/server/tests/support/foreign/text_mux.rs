@@ -24,8 +24,8 @@ use tokio_util::task::AbortOnDropHandle;
 const GREETING: u64 = 0;
 const GOODBYE: u64 = 1;
 
-/// Where the ids of the one subprotocol begin.
-const FIRST_ID: u64 = 2;
+/// Where the ids of the one subprotocol begin: connections keep messages with ids below small.
+const FIRST_ID: u64 = 0x10;
 
 /// How many messages wait on the way to the subprotocol, and as many on the way from it.
 const QUEUE: usize = 16;
@@ -284,7 +284,7 @@ fn broken(error: &ConnectionError) -> End {
 }
 
 const fn ended(reason: DisconnectReason, side: Side, error: Option<String>) -> End {
-    End { reason, side, error }
+    End::new(reason, side, error)
 }
 
 /// The messages of the subprotocol with one peer, both ways.
