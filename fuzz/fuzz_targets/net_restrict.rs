@@ -25,11 +25,11 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(list.to_string().parse().as_ref(), Ok(&list));
     for network in list.networks() {
         for ip in [network.network(), network.broadcast()] {
-            // In a network of IPv6 an address in IPv6 clothes is not meant, but IPv4's.
+            // In a network of IPv6 an IPv4-mapped address is not meant, but IPv4's.
             let is_dressed = ip.to_canonical() != ip;
             assert!(is_dressed || list.contains(ip), "{ip} is in {network}");
             if let IpAddr::V4(v4) = ip {
-                assert!(list.contains(v4.to_ipv6_mapped().into()), "{ip} in IPv6 clothes");
+                assert!(list.contains(v4.to_ipv6_mapped().into()), "{ip} as an IPv4-mapped address");
             }
         }
     }
@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(list.contains(probe.into()), by_hand);
 });
 
-/// What is said of an address does not depend on the clothes that it comes in.
+/// What is said of an address does not depend on whether it comes IPv4-mapped.
 fn addresses(ip: IpAddr) {
     let canonical = ip.to_canonical();
     assert_eq!(classify(ip), classify(canonical));

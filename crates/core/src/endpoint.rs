@@ -11,7 +11,7 @@ use crate::Fault;
 
 /// The kind of network that an address belongs to.
 ///
-/// An IPv4 address in IPv6 clothes (`::ffff:a.b.c.d`) has the class of the IPv4 address.
+/// An IPv4-mapped address (`::ffff:a.b.c.d`) has the class of the IPv4 address.
 /// Source: the IANA registries of special-purpose IPv4 and IPv6 addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -245,7 +245,7 @@ impl fmt::Debug for Prefix {
     }
 }
 
-/// The prefix that `ip` is counted under; an IPv4 address in IPv6 clothes counts as IPv4.
+/// The prefix that `ip` is counted under; an IPv4-mapped address counts as IPv4.
 pub fn prefix_group(ip: IpAddr) -> Prefix {
     Prefix(
         match ip.to_canonical() {

@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use sha3::{Digest as _, Keccak256};
 
-use crate::PublicKey;
+use crate::{Fault, PublicKey};
 
 /// The id of a node: the Keccak-256 of its 64-byte public key (EIP-778, identity scheme "v4").
 ///
@@ -35,7 +35,7 @@ impl NodeId {
     pub fn log_distance(&self, other: &Self) -> u16 {
         let mut zeros = 0;
         for byte in self.distance(other) {
-            zeros += u16::try_from(byte.leading_zeros()).unwrap_or(8);
+            zeros = u16::try_from(byte.leading_zeros()).unwrap_or(8).saturating_add(zeros);
             if byte != 0 {
                 break;
             }
@@ -73,6 +73,13 @@ impl fmt::Debug for NodeId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseNodeIdError;
 
+impl ParseNodeIdError {
+    /// Whose fault it is: ours, a text comes from an operator or a file.
+    pub const fn fault(self) -> Fault {
+        Fault::Local
+    }
+}
+
 impl fmt::Display for ParseNodeIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a node id is 64 hex digits")
@@ -107,5 +114,6 @@ mod tests {
         for bad in ["", "0x", &text[1..], &text.replace('1', "x"), &format!("{text}00")] {
             assert_eq!(bad.parse::<NodeId>(), Err(ParseNodeIdError), "{bad}");
         }
+        assert_eq!(ParseNodeIdError.fault(), Fault::Local);
     }
 }

@@ -15,7 +15,7 @@ use secp256k1::{
 use sha3::{Digest as _, Keccak256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::{NodeId, Rng};
+use crate::{Fault, NodeId, Rng};
 
 /// The private key of a node on secp256k1: its identity on the network.
 ///
@@ -335,6 +335,14 @@ pub enum KeyError {
     OutOfRange,
     /// The signature is malformed or not by this key.
     Signature,
+}
+
+impl KeyError {
+    /// Whose fault it is: the remote's, as keys and signatures come in its messages. Where a key is
+    /// our own, such as one from a file, the error around this one says so.
+    pub const fn fault(self) -> Fault {
+        Fault::Remote
+    }
 }
 
 impl fmt::Display for KeyError {

@@ -18,7 +18,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// The family of an address; one in IPv6 clothes is IPv4.
+    /// The family of an address; an IPv4-mapped one is IPv4.
     pub fn of(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(_) => Self::V4,
@@ -93,7 +93,7 @@ impl LocalRecord {
     /// lost its store is newer than its own past as well.
     ///
     /// # Errors
-    /// [`RecordError::Seq`] where either is 2^63 or more, which only a damaged store can be.
+    /// [`RecordError::NoHigherSeq`] where either is 2^63 or more, which only a damaged store can be.
     pub fn new(
         key: NodeKey,
         stored_seq: Option<u64>,
@@ -101,7 +101,7 @@ impl LocalRecord {
     ) -> Result<Self, RecordError> {
         let seq = unix_millis.max(stored_seq.map_or(0, |seq| seq.saturating_add(1)));
         if seq >= SEQ_LIMIT {
-            return Err(RecordError::Seq);
+            return Err(RecordError::NoHigherSeq);
         }
         Ok(Self {
             key,
@@ -188,7 +188,7 @@ impl LocalRecord {
     /// # Errors
     /// [`RecordError::ReservedKey`] for the entries of the key and the endpoints,
     /// [`RecordError::Value`] where the value is not one RLP item, and
-    /// [`RecordError::TooLarge`] where the record would not fit into [`Record::MAX_SIZE`] with
+    /// [`RecordError::NoRoom`] where the record would not fit into [`Record::MAX_SIZE`] with
     /// full endpoints of both families. Nothing changes then.
     pub fn set_entry(
         &mut self,
@@ -211,7 +211,7 @@ impl LocalRecord {
             .fold(entry_size(key, &value), usize::saturating_add)
             .saturating_add(SIZE_WITHOUT_ENTRIES);
         if size > Record::MAX_SIZE {
-            return Err(RecordError::TooLarge { size });
+            return Err(RecordError::NoRoom { size });
         }
         self.entries.insert(Bytes::copy_from_slice(key), value);
         self.raise();
@@ -325,6 +325,7 @@ fn entry_size(key: &[u8], value: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Fault;
 
     const NOW: u64 = 1_700_000_000_000;
 
@@ -347,9 +348,12 @@ mod tests {
         assert_eq!(start(Some(4), 5), Ok(5));
         assert_eq!(start(Some(5), 5), Ok(6));
         assert_eq!(start(Some(9), 5), Ok(10));
-        assert_eq!(start(Some(u64::MAX), 5), Err(RecordError::Seq));
-        assert_eq!(start(Some(SEQ_LIMIT - 1), 5), Err(RecordError::Seq));
-        assert_eq!(start(None, u64::MAX), Err(RecordError::Seq));
+        assert_eq!(start(Some(u64::MAX), 5), Err(RecordError::NoHigherSeq));
+        assert_eq!(start(Some(SEQ_LIMIT - 1), 5), Err(RecordError::NoHigherSeq));
+        assert_eq!(start(None, u64::MAX), Err(RecordError::NoHigherSeq));
+        assert_eq!(RecordError::NoHigherSeq.fault(), Fault::Local, "a record of our own");
+        assert_eq!(RecordError::NoRoom { size: 301 }.fault(), Fault::Local);
+        assert_eq!(RecordError::Seq.fault(), Fault::Remote, "one that was read");
     }
 
     #[test]
@@ -461,7 +465,7 @@ mod tests {
         let fitting = room - 1 - 2;
         assert_eq!(
             local.set_entry("x", value(fitting + 1)),
-            Err(RecordError::TooLarge { size: Record::MAX_SIZE + 1 })
+            Err(RecordError::NoRoom { size: Record::MAX_SIZE + 1 })
         );
         local.set_entry("x", value(fitting)).unwrap();
         // Replacing counts the new value instead of the old one.

@@ -2,10 +2,12 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::Fault;
+
 /// The networks that connections are restricted to, as geth's `--netrestrict`.
 ///
-/// Read from CIDR masks between commas or white space, and printed with commas. An IPv4 address
-/// in IPv6 clothes counts as IPv4, on either side.
+/// Read from CIDR masks between commas or white space, and printed with commas. An IPv4-mapped
+/// address counts as IPv4, on either side.
 ///
 /// ```
 /// # use devp2p_core::NetRestrict;
@@ -94,6 +96,13 @@ pub enum ParseNetRestrictError {
     },
 }
 
+impl ParseNetRestrictError {
+    /// Whose fault it is: ours, the list is the operator's.
+    pub const fn fault(&self) -> Fault {
+        Fault::Local
+    }
+}
+
 impl fmt::Display for ParseNetRestrictError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -132,6 +141,7 @@ mod tests {
     fn bad_lists_say_which_part_is_bad() {
         assert_eq!("".parse::<NetRestrict>(), Err(ParseNetRestrictError::Empty));
         assert_eq!(" , ".parse::<NetRestrict>(), Err(ParseNetRestrictError::Empty));
+        assert_eq!(ParseNetRestrictError::Empty.fault(), Fault::Local);
         for mask in ["10.0.0.0", "10.0.0.0/33", "::/129", "ten", "10.0.0/8", "10.0.0.0/-1"] {
             assert_eq!(
                 format!("127.0.0.0/8,{mask}").parse::<NetRestrict>(),

@@ -21,8 +21,8 @@ pub enum Host {
 /// A node of the network: its key, and where it can be reached.
 ///
 /// Comes from an `enode://` URL or from a [`Record`]. A record can tell an address of each
-/// family; the node's own is the one with the wider reach, of equal ones that of IPv4, as in
-/// geth, and [`tcp_addrs`](Node::tcp_addrs) has both. An IPv4 address in IPv6 clothes is IPv4.
+/// family; the node's own is the one with geth's higher locality score (a public address before a
+/// private one), of equal ones that of IPv4, and [`tcp_addrs`](Node::tcp_addrs) has both. An IPv4-mapped address is IPv4.
 ///
 /// Reads and prints the `enr:` text of its record where it has one, an `enode://` URL otherwise.
 ///
@@ -173,7 +173,7 @@ struct Endpoint {
     udp: u16,
 }
 
-/// What a record says of both families, that with the wider reach first.
+/// What a record says of both families, that with geth's higher locality score first.
 fn endpoints(record: &Record) -> [Endpoint; 2] {
     let unicast = |ip: IpAddr| Some(ip).filter(|ip| !ip.is_multicast());
     let ip = record.ip().and_then(|ip| unicast(ip.into()));
@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn the_preferred_address_is_the_one_with_the_wider_reach() {
+    fn the_preferred_address_is_the_one_of_the_higher_locality_score() {
         // geth's TestNodeEndpoints, and what follows from the same rules.
         let both = |v4, v6| {
             from_record(Record::builder().ip(ip(v4)).ip(ip(v6)).tcp(4).udp(40).tcp6(6).udp6(60))

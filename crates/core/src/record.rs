@@ -263,6 +263,8 @@ pub enum RecordError {
     Malformed,
     /// The text does not begin with `enr:`.
     MissingPrefix,
+    /// Our own record has no higher sequence number left.
+    NoHigherSeq,
     /// The entry `secp256k1` is missing or not a string.
     NoPublicKey,
     /// The entry `secp256k1` is not a compressed public key.
@@ -271,11 +273,16 @@ pub enum RecordError {
     ReservedKey,
     /// The identity scheme is missing or another than "v4".
     Scheme,
-    /// The sequence number is not an integer of 64 bits, or there is no higher one left.
+    /// The entries of our own record do not fit into [`Record::MAX_SIZE`].
+    NoRoom {
+        /// The size that the record would have, in bytes.
+        size: usize,
+    },
+    /// The sequence number is not an integer of 64 bits.
     Seq,
     /// The signature is malformed, has a high S, or is not by the record's key.
     Signature,
-    /// The record is larger than [`Record::MAX_SIZE`].
+    /// The record that was read is larger than [`Record::MAX_SIZE`].
     TooLarge {
         /// Its size in bytes.
         size: usize,
@@ -287,10 +294,13 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// Whose fault it is.
+    /// Whose fault it is: ours where a record of our own cannot be built, else of the one whose
+    /// record was read.
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::ReservedKey | Self::Value => Fault::Local,
+            Self::NoHigherSeq | Self::NoRoom { .. } | Self::ReservedKey | Self::Value => {
+                Fault::Local
+            }
             _ => Fault::Remote,
         }
     }
@@ -303,7 +313,15 @@ impl fmt::Display for RecordError {
             Self::KeyOrder => f.write_str("the record's keys are not sorted and unique"),
             Self::Malformed => f.write_str("the record is not a canonical rlp list"),
             Self::MissingPrefix => f.write_str("the record's text does not begin with enr:"),
+            Self::NoHigherSeq => f.write_str("there is no higher sequence number left"),
             Self::NoPublicKey => f.write_str("the record has no public key"),
+            Self::NoRoom { size } => {
+                write!(
+                    f,
+                    "a record of {size} bytes would be above the limit of {}",
+                    Record::MAX_SIZE
+                )
+            }
             Self::PublicKey(error) => write!(f, "the record's public key is bad: {error}"),
             Self::ReservedKey => f.write_str("the record itself sets this entry"),
             Self::Scheme => f.write_str("the record's identity scheme is not v4"),

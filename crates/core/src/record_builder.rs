@@ -34,7 +34,7 @@ impl RecordBuilder {
         self
     }
 
-    /// Sets `ip` or `ip6`, by the family of the address; one in IPv6 clothes is IPv4.
+    /// Sets `ip` or `ip6`, by the family of the address; an IPv4-mapped one is IPv4.
     #[must_use]
     pub fn ip(self, ip: IpAddr) -> Self {
         match ip.to_canonical() {
@@ -77,7 +77,7 @@ impl RecordBuilder {
     /// Signs the record.
     ///
     /// # Errors
-    /// [`RecordError::TooLarge`], [`RecordError::Value`] where a value is not one RLP item, and
+    /// [`RecordError::NoRoom`], [`RecordError::Value`] where a value is not one RLP item, and
     /// [`RecordError::ReservedKey`] where `id` or `secp256k1` was set.
     pub fn sign(mut self, key: &NodeKey) -> Result<Record, RecordError> {
         if self.entries.contains_key(&b"id"[..]) || self.entries.contains_key(&b"secp256k1"[..]) {
@@ -103,7 +103,7 @@ impl RecordBuilder {
             .finalize_unbounded_list();
         let raw = record.out().freeze();
         if raw.len() > Record::MAX_SIZE {
-            return Err(RecordError::TooLarge { size: raw.len() });
+            return Err(RecordError::NoRoom { size: raw.len() });
         }
         Record::decode_owned(raw)
     }

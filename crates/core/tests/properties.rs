@@ -103,7 +103,7 @@ proptest! {
             Ok(record) => record,
             Err(error) => {
                 // Only size can be wrong, and is told exactly.
-                let RecordError::TooLarge { size } = error else { panic!("{error}") };
+                let RecordError::NoRoom { size } = error else { panic!("{error}") };
                 prop_assert!(size > Record::MAX_SIZE);
                 return Ok(());
             }

@@ -72,7 +72,8 @@ impl Failing {
             self.forget_first();
         }
         let longest = delay(range, failures);
-        let until = after(now, random(&(longest / 2..=longest), rng));
+        let until =
+            after(now, random(&(longest.checked_div(2).unwrap_or_default()..=longest), rng));
         self.failures.insert(id, failures);
         self.until.set(id, until, 0);
     }
