@@ -32,7 +32,7 @@ pub struct Traffic {
 /// # Contract
 /// - The stream yields messages in order, at most one error, and then `None`. The remote's clean
 ///   close is `None` at once. Frames are not decoded ahead of polling, so a consumer that stops
-///   polling stops the remote, and deadlines for reading do not run meanwhile.
+///   polling stops the remote.
 /// - The sink is ready while its bounded buffer has room; `start_send` seals the message into the
 ///   buffer; `poll_flush` writes it out; `poll_close` flushes and shuts the writing side, and the
 ///   stream goes on. After `poll_close`, or an error other than
@@ -41,12 +41,17 @@ pub struct Traffic {
 ///   the sink can still tell the remote why. Reading does not wait for writing.
 /// - Both halves are cancel-safe: dropping a future that polled them loses no message and leaves
 ///   no half-written frame.
+/// - Where a connection has deadlines for the remote, they hold only for who waits: one that
+///   passes while nobody polls that half, and is clearly over at the next poll, starts anew then.
 /// - A message above the limit is refused in either direction: 2 KiB before
 ///   [`established`](Connection::established), the configured limit after.
 pub trait Connection:
     Stream<Item = Result<Message, ConnectionError>> + Sink<Message, Error = ConnectionError> + Send
 {
-    /// The public key that the remote proved to hold.
+    /// The public key that every message of the stream is from: no other can have sent it.
+    ///
+    /// Before the first message the remote need not have proven that it holds the key: a transport
+    /// may give a connection once only the holder of that key can go on with it.
     fn remote(&self) -> PublicKey;
 
     /// The local address, where the stream below has one.

@@ -53,7 +53,7 @@ impl NodeKey {
         Ok(Self::assemble(secret, None))
     }
 
-    /// A fresh key for one use that shares this key's signing context, which is dear to build.
+    /// A fresh key for one use that shares this key's signing context, which is expensive to build.
     pub fn ephemeral(&self, rng: &mut Rng) -> Self {
         Self::draw(rng, Some(Arc::clone(&self.0.context)))
     }

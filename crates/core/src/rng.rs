@@ -1,4 +1,4 @@
-use rand_chacha::{
+use chacha20::{
     ChaCha20Rng,
     rand_core::{Rng as _, SeedableRng as _},
 };
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 /// repeated. Drivers seed it from the operating system with [`Rng::from_os`].
 ///
 /// A machine that lives long calls [`Rng::rekey`] after it drew a secret, so that its later state
-/// does not tell the earlier secret.
+/// does not tell the earlier secret. The state is erased when it is dropped or replaced.
 pub struct Rng(ChaCha20Rng);
 
 impl Rng {
@@ -34,11 +34,12 @@ impl Rng {
 
     /// Replaces the state by one drawn from it: what was drawn before cannot be computed again.
     pub fn rekey(&mut self) {
-        let seed = Zeroizing::new(self.seed());
+        let mut seed = Zeroizing::new([0; 32]);
+        self.fill(seed.as_mut());
         *self = Self::from_seed(*seed);
     }
 
-    /// A seed for another machine.
+    /// A seed for another machine. Nobody erases it; secrets are drawn with [`fill`](Rng::fill).
     pub fn seed(&mut self) -> [u8; 32] {
         let mut seed = [0; 32];
         self.fill(&mut seed);
@@ -82,6 +83,21 @@ mod tests {
             (0..9).map(|_| b.next_u64()).collect::<Vec<_>>()
         );
         assert_ne!(Rng::from_seed([8; 32]).next_u64(), Rng::from_seed([7; 32]).next_u64());
+    }
+
+    /// RFC 8439, appendix A.1, test vectors 1 and 2: what a seed gives never changes.
+    #[test]
+    fn the_sequence_is_chacha20s() {
+        let mut bytes = [0; 72];
+        Rng::from_seed([0; 32]).fill(&mut bytes);
+        assert_eq!(bytes[..8], [0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90]);
+        assert_eq!(bytes[64..], [0x9f, 0x07, 0xe7, 0xbe, 0x55, 0x51, 0x38, 0x7a]);
+    }
+
+    #[test]
+    fn the_state_is_erased_on_drop() {
+        const fn erases<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+        erases(&Rng::from_seed([1; 32]).0);
     }
 
     #[test]
