@@ -3,7 +3,7 @@
 #![no_main]
 
 use bytes::BytesMut;
-use devp2p_core::PublicKey;
+use devp2p_core::{PublicKey, Rng};
 use devp2p_fuzz::{
     keys::{EPHEMERAL, INITIATOR, RECIPIENT},
     memory::bounded,
@@ -46,7 +46,7 @@ fn damaged(mut script: Script<'_>) {
     let (mut dialer, auth) = dialer();
     let mut seed = [0; 32];
     seed[0] = script.byte();
-    let mut recipient = Handshake::recipient(&RECIPIENT, seed);
+    let mut recipient = Handshake::recipient(&RECIPIENT, Rng::from_seed(seed));
     recipient = recipient.handle_input(&mut BytesMut::from(&auth[..])).expect("a genuine auth");
     let mut ack = recipient.poll_transmit().expect("an ack").to_vec();
     let at = usize::from(script.short()) % ack.len();
@@ -71,7 +71,7 @@ fn damaged(mut script: Script<'_>) {
 }
 
 fn dialer() -> (Handshake, Vec<u8>) {
-    let mut dialer = Handshake::initiator(&INITIATOR, &RECIPIENT.public_key(), [7; 32]);
+    let mut dialer = Handshake::initiator(&INITIATOR, &RECIPIENT.public_key(), Rng::from_seed([7; 32]));
     let auth = dialer.poll_transmit().expect("an auth").to_vec();
     (dialer, auth)
 }

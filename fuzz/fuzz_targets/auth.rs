@@ -3,7 +3,7 @@
 #![no_main]
 
 use bytes::BytesMut;
-use devp2p_core::PublicKey;
+use devp2p_core::{PublicKey, Rng};
 use devp2p_fuzz::{
     keys::{EPHEMERAL, INITIATOR, RECIPIENT},
     memory::bounded,
@@ -20,14 +20,14 @@ const MIN_BODY: usize = 169;
 
 fuzz_target!(|data: &[u8]| {
     let mut script = Script::new(data);
-    let recipient = Handshake::recipient(&RECIPIENT, [7; 32]);
+    let recipient = Handshake::recipient(&RECIPIENT, Rng::from_seed([7; 32]));
     match script.pick(3) {
         0 => {
             let cut = usize::from(script.short());
             let wire = script.rest();
             let whole = run(recipient, &[wire]);
             let (head, tail) = wire.split_at(cut.min(wire.len()));
-            let parts = run(Handshake::recipient(&RECIPIENT, [7; 32]), &[head, tail]);
+            let parts = run(Handshake::recipient(&RECIPIENT, Rng::from_seed([7; 32])), &[head, tail]);
             assert_eq!(whole, parts, "it matters how the packet is cut");
         }
         1 => {
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
         _ => {
             let mut seed = [0; 32];
             seed[0] = script.byte();
-            let mut dialer = Handshake::initiator(&INITIATOR, &RECIPIENT.public_key(), seed);
+            let mut dialer = Handshake::initiator(&INITIATOR, &RECIPIENT.public_key(), Rng::from_seed(seed));
             let mut wire = dialer.poll_transmit().expect("an auth").to_vec();
             let at = usize::from(script.short()) % wire.len();
             let mask = script.byte();

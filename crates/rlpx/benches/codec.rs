@@ -8,7 +8,7 @@ use std::{hint::black_box, time::Duration};
 
 use bytes::BytesMut;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use devp2p_core::NodeKey;
+use devp2p_core::{NodeKey, Rng};
 use devp2p_rlpx::{FrameCodec, Handshake, MAX_FRAME_SIZE, Secrets, keccak::Backend};
 use floor::Floor;
 use sha3::Digest as _;
@@ -59,8 +59,8 @@ fn handshakes(criterion: &mut Criterion) {
         bencher.iter_batched(
             || bob.public_key(),
             |remote| {
-                let mut dialer = Handshake::initiator(&alice, &remote, [7; 32]);
-                let mut listener = Handshake::recipient(&bob, [8; 32]);
+                let mut dialer = Handshake::initiator(&alice, &remote, Rng::from_seed([7; 32]));
+                let mut listener = Handshake::recipient(&bob, Rng::from_seed([8; 32]));
                 let auth = dialer.poll_transmit().unwrap();
                 listener = listener.handle_input(&mut BytesMut::from(auth)).unwrap();
                 let ack = listener.poll_transmit().unwrap();

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use devp2p_core::{Connection as _, Message, NodeKey};
+use devp2p_core::{Connection as _, Message, NodeKey, Rng};
 use devp2p_rlpx::{
     Config, Connection, FrameCodec, Handshake, MAX_FRAME_SIZE, Secrets, accept_tcp, connect_tcp,
     keccak::{Backend, Keccak256},
@@ -256,8 +256,8 @@ fn handshakes() {
         let mut seed = [7; 32];
         seed[..2].copy_from_slice(&round.to_be_bytes());
         let start = Instant::now();
-        let mut dialer = Handshake::initiator(&alice, &bob.public_key(), seed);
-        let mut listener = Handshake::recipient(&bob, seed);
+        let mut dialer = Handshake::initiator(&alice, &bob.public_key(), Rng::from_seed(seed));
+        let mut listener = Handshake::recipient(&bob, Rng::from_seed(seed));
         let auth = dialer.poll_transmit().unwrap();
         listener = listener.handle_input(&mut BytesMut::from(auth)).unwrap();
         let ack = listener.poll_transmit().unwrap();

@@ -5,7 +5,6 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use zeroize::Zeroizing;
 
 use crate::{Config, Connection, Handshake, HandshakeError, Session};
 
@@ -13,8 +12,11 @@ use crate::{Config, Connection, Handshake, HandshakeError, Session};
 /// somebody who sends nothing.
 const READ_SIZE: usize = 1024;
 
-/// Secures `io` as the side that dialed, and expects the node with the key `remote` at the other
-/// end: no other can answer.
+/// Secures `io` as the side that dialed, for the node with the key `remote` at the other end.
+///
+/// No other node can read what is sent, or send a frame that is accepted. But the answer to the
+/// handshake is not signed, and anybody can make one: that the remote holds its key is proven by
+/// its first frame, not by this function's return.
 ///
 /// The randomness is the operating system's, fresh for every call.
 ///
@@ -32,11 +34,14 @@ pub async fn connect<Io>(
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    let seed = fresh_seed()?;
-    complete(io, Handshake::initiator(key, remote, *seed), config).await
+    let rng = Rng::from_os().map_err(HandshakeError::Entropy)?;
+    secure(io, Handshake::initiator(key, remote, rng), config).await
 }
 
 /// Secures `io` as the side that was dialed; who dialed is [`Connection::remote`] afterwards.
+///
+/// The packet that begins the handshake can be a copy of an old one: that the remote is there
+/// and holds its key is proven by its first frame, not by this function's return.
 ///
 /// The randomness is the operating system's, fresh for every call.
 ///
@@ -55,8 +60,8 @@ pub async fn accept<Io>(
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    let seed = fresh_seed()?;
-    complete(io, Handshake::recipient(key, *seed), config).await
+    let rng = Rng::from_os().map_err(HandshakeError::Entropy)?;
+    secure(io, Handshake::recipient(key, rng), config).await
 }
 
 /// [`connect()`] over TCP: with TCP_NODELAY, and with the socket's addresses.
@@ -96,7 +101,7 @@ pub async fn accept_tcp(
 
 /// Runs a [`Handshake`] of either side over `io`, within [`Config::handshake_timeout`].
 ///
-/// For callers who choose the seed themselves, as simulations do; others take [`connect()`] and
+/// For callers who choose the randomness themselves, as simulations do; others take [`connect()`] and
 /// [`accept`].
 ///
 /// # Errors
@@ -104,7 +109,7 @@ pub async fn accept_tcp(
 ///
 /// # Cancel safety
 /// As [`connect()`].
-pub async fn complete<Io>(
+pub async fn secure<Io>(
     mut io: Io,
     handshake: Handshake,
     config: &Config,
@@ -142,9 +147,4 @@ where
         }
         handshake = handshake.handle_input(read)?;
     }
-}
-
-fn fresh_seed() -> Result<Zeroizing<[u8; 32]>, HandshakeError> {
-    let mut rng = Rng::from_os().map_err(HandshakeError::Entropy)?;
-    Ok(Zeroizing::new(rng.seed()))
 }

@@ -28,10 +28,13 @@ use crate::{
 ///   write at the next flush, or when [`Config::write_buffer`] bytes wait. A message above the
 ///   limit is refused with [`ConnectionError::MessageTooLarge`] and leaves the connection as it
 ///   was. Where the stream takes nothing for [`Config::write_timeout`] the connection is lost; the
-///   deadline runs only while bytes wait and somebody polls the sink.
+///   deadline starts with the first poll of the sink that has to wait, and ends with any progress.
 /// - **Reading**: one whole message may be waited for as long as [`Config::read_timeout`],
 ///   however many bytes of it arrive. The deadline starts with the first poll that finds no
-///   message and ends with the message, so a reader that pauses is not timed out for it.
+///   message and ends with the message.
+/// - **Pauses**: either deadline holds only for who waits for it. Where it passes while nobody
+///   polls, and the next poll comes more than a second after it, it starts anew with that poll:
+///   the remote is not blamed for our pause.
 /// - **Errors**: the two directions fail apart. After an error the stream ends, but the sink can
 ///   still tell the remote why. After an error, other than a message that is too large, the sink
 ///   is closed, but what the remote has sent before can still be read, since it may say why.
@@ -72,6 +75,8 @@ enum Writing {
     Open,
     /// `poll_close` was called: what waits still goes out.
     Closing,
+    /// All of it is out, and the stream below is being shut down.
+    ShuttingDown,
     /// After an error: what waits is dropped, and the stream below can still be shut down.
     Failed,
     Closed,
@@ -187,7 +192,9 @@ impl<Io: AsyncRead + AsyncWrite> Sink<Message> for Connection<Io> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         match self.writing {
             Writing::Open | Writing::Closing => self.as_mut().poll_flush_out(cx),
-            Writing::Failed | Writing::Closed => Poll::Ready(Err(ConnectionError::Closed)),
+            Writing::ShuttingDown | Writing::Failed | Writing::Closed => {
+                Poll::Ready(Err(ConnectionError::Closed))
+            }
         }
     }
 
@@ -196,15 +203,24 @@ impl<Io: AsyncRead + AsyncWrite> Sink<Message> for Connection<Io> {
             Writing::Open | Writing::Closing => {
                 *self.as_mut().project().writing = Writing::Closing;
                 ready!(self.as_mut().poll_flush_out(cx))?;
+                *self.as_mut().project().writing = Writing::ShuttingDown;
             }
             // Bytes that were refused are not offered again; the remote still learns of the end.
-            Writing::Failed => {}
+            Writing::ShuttingDown | Writing::Failed => {}
             Writing::Closed => return Poll::Ready(Ok(())),
         }
         let this = self.project();
-        ready!(this.io.poll_shutdown(cx))?;
+        let shut = match this.io.poll_shutdown(cx) {
+            Poll::Ready(shut) => shut.map_err(ConnectionError::from),
+            Poll::Pending => {
+                ready!(this.write_deadline.poll(cx));
+                Err(ConnectionError::WriteTimeout)
+            }
+        };
+        this.write_deadline.disarm();
+        // Also where it failed: there is nothing left to try.
         *this.writing = Writing::Closed;
-        Poll::Ready(Ok(()))
+        Poll::Ready(shut)
     }
 }
 

@@ -9,7 +9,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// Stands for "never" where a timeout reaches beyond what an instant can hold.
 const FAR: Duration = Duration::from_secs(86_400 * 365 * 30);
 
+/// How late the poll at a deadline may come and still count as waiting. Who waits is woken by the
+/// timer and polls within milliseconds, a second on a machine with far too much to do; whoever
+/// comes later was not waiting.
+const LATE: Duration = Duration::from_secs(1);
+
 /// A deadline that is armed by waiting and disarmed by progress.
+///
+/// It holds only for who is there when it passes: where the next poll comes more than [`LATE`]
+/// after it, the time starts anew with that poll, since the one who polls has paused and nobody
+/// knows what the remote would have done meanwhile.
 ///
 /// Both are cheap, since both happen for every message: the timer below is left alone, and set to
 /// the deadline in force only when it fires before it.
@@ -35,12 +44,16 @@ impl Deadline {
 
     /// Starts the deadline unless it runs, and is ready once it has passed.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let until = *self.until.get_or_insert_with(|| from_now(self.timeout));
+        let mut until = *self.until.get_or_insert_with(|| after(now(), self.timeout));
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
         loop {
             ready!(timer.as_mut().poll(cx));
             if timer.deadline() >= until {
-                return Poll::Ready(());
+                let now = now();
+                if now.saturating_duration_since(until) <= LATE {
+                    return Poll::Ready(());
+                }
+                until = *self.until.insert(after(now, self.timeout));
             }
             timer.as_mut().reset(until);
         }
@@ -48,7 +61,10 @@ impl Deadline {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver reads tokio's clock, and only here")]
-fn from_now(timeout: Duration) -> Instant {
-    let now = Instant::now();
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn after(now: Instant, timeout: Duration) -> Instant {
     now.checked_add(timeout).or_else(|| now.checked_add(FAR)).unwrap_or(now)
 }

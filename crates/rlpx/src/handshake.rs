@@ -23,10 +23,9 @@ use crate::{
 /// use devp2p_core::{NodeKey, Rng};
 /// use devp2p_rlpx::Handshake;
 ///
-/// let mut rng = Rng::from_os()?;
-/// let (alice, bob) = (NodeKey::from_rng(&mut rng), NodeKey::from_rng(&mut rng));
-/// let mut dialer = Handshake::initiator(&alice, &bob.public_key(), rng.seed());
-/// let mut listener = Handshake::recipient(&bob, rng.seed());
+/// let (alice, bob) = (NodeKey::generate()?, NodeKey::generate()?);
+/// let mut dialer = Handshake::initiator(&alice, &bob.public_key(), Rng::from_os()?);
+/// let mut listener = Handshake::recipient(&bob, Rng::from_os()?);
 ///
 /// let mut wire = BytesMut::from(&dialer.poll_transmit().unwrap()[..]);
 /// listener = listener.handle_input(&mut wire)?;
@@ -64,9 +63,9 @@ struct AwaitAuth {
 }
 
 impl Handshake {
-    /// The side that dials `remote`. The seed has to be fresh and secret.
-    pub fn initiator(key: &NodeKey, remote: &PublicKey, seed: [u8; 32]) -> Self {
-        let mut rng = Rng::from_seed(seed);
+    /// The side that dials `remote`. The randomness has to be fresh and secret, and is erased
+    /// after use.
+    pub fn initiator(key: &NodeKey, remote: &PublicKey, mut rng: Rng) -> Self {
         let ephemeral = key.ephemeral(&mut rng);
         let nonce = draw_nonce(&mut rng);
         let auth = Auth {
@@ -88,9 +87,9 @@ impl Handshake {
         }
     }
 
-    /// The side that was dialed. The seed has to be fresh and secret.
-    pub fn recipient(key: &NodeKey, seed: [u8; 32]) -> Self {
-        let rng = Rng::from_seed(seed);
+    /// The side that was dialed. The randomness has to be fresh and secret, and is erased after
+    /// use.
+    pub fn recipient(key: &NodeKey, rng: Rng) -> Self {
         Self {
             state: State::AwaitAuth(Box::new(AwaitAuth { key: key.clone(), rng })),
             transmit: None,
@@ -243,7 +242,7 @@ impl fmt::Debug for Handshake {
     }
 }
 
-/// What a complete handshake gives: who the remote is, and the codec of the frames.
+/// What a complete handshake gives: who the remote has to be, and the codec of the frames.
 #[derive(Debug)]
 pub struct Session {
     remote: PublicKey,
@@ -252,7 +251,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// The public key that the remote proved to hold.
+    /// The remote's public key.
+    ///
+    /// The first frame that opens proves that the remote holds it, and not the handshake alone:
+    /// anybody can make an answer, and repeat a first packet.
     pub const fn remote(&self) -> PublicKey {
         self.remote
     }

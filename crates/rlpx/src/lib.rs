@@ -42,7 +42,7 @@
 //!   tools that make packets no honest node would send.
 //!
 //! # What it protects
-//! Both sides prove their static keys, and session keys come from ephemeral ones, so a key that
+//! Both sides prove their static keys, each with its first frame, and session keys come from ephemeral ones, so a key that
 //! is stolen later does not open old frames. Frames cannot be forged, changed, left out or
 //! repeated. **Confidentiality is weak**: the protocol enciphers both directions with the same key
 //! stream, so who knows what one side said can read the other. Send nothing secret over it.
@@ -72,7 +72,7 @@ pub mod snappy;
 
 pub use config::{Config, MAX_EARLY_MESSAGE_SIZE, MAX_FRAME_SIZE};
 #[cfg(feature = "tokio")]
-pub use connect::{accept, accept_tcp, complete, connect, connect_tcp};
+pub use connect::{accept, accept_tcp, connect, connect_tcp, secure};
 #[cfg(feature = "tokio")]
 pub use connection::{Connection, Parts};
 pub use error::HandshakeError;

@@ -316,8 +316,8 @@ fn key(byte: u8) -> NodeKey {
 }
 
 fn sessions() -> (Session, Session) {
-    let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]);
-    let mut listener = Handshake::recipient(&key(2), [4; 32]);
+    let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]));
+    let mut listener = Handshake::recipient(&key(2), Rng::from_seed([4; 32]));
     let auth = dialer.poll_transmit().unwrap();
     listener = listener.handle_input(&mut BytesMut::from(auth)).unwrap();
     let ack = listener.poll_transmit().unwrap();

@@ -219,10 +219,17 @@ mod tests {
     }
 
     /// Under any other choice some processors run at half speed, which no other test would see.
+    /// The standard library says what the processor has, not the one who chooses the kernel.
     #[test]
     fn detection_prefers_avx512vl_then_bmi() {
+        // AVX-512 as of Ice Lake and Zen 4, which are the first that have all of these.
         #[cfg(target_arch = "x86_64")]
-        let expected = if fearless_simd::Level::new().as_avx512().is_some() {
+        let expected = if is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vbmi2")
+            && is_x86_feature_detected!("avx512bitalg")
+            && is_x86_feature_detected!("gfni")
+            && is_x86_feature_detected!("vaes")
+        {
             "avx512vl"
         } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2") {
             "bmi"
@@ -234,12 +241,6 @@ mod tests {
         assert_eq!(Backend::detect().name(), expected);
         assert_eq!(Backend::available().first().unwrap().name(), expected);
         assert_eq!(format!("{:?}", Backend::detect()), format!("Backend({expected})"));
-
-        // Where the processor says that it has the instructions, the token must be there too.
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vbmi2") {
-            assert_eq!(expected, "avx512vl");
-        }
     }
 
     #[test]

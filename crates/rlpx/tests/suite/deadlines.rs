@@ -1,16 +1,25 @@
 //! Deadlines, on paused time.
 
-use std::time::Duration;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::BytesMut;
 use devp2p_core::{ConnectionError, Fault};
 use devp2p_rlpx::{Config, Connection};
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
+    io::{
+        AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, Empty, Join,
+        ReadBuf, Sink, empty, join, sink,
+    },
     time::{Instant, advance, sleep},
 };
 
-use crate::support::{connected, message, noise};
+use crate::support::{connected, message, noise, sessions};
 
 const READ: Duration = Duration::from_secs(30);
 const WRITE: Duration = Duration::from_secs(20);
@@ -103,6 +112,43 @@ async fn the_deadline_does_not_run_while_the_reader_pauses() {
     assert_eq!(start.elapsed(), READ);
 }
 
+/// The reader waited a moment, did something else past the deadline, and comes back in the middle
+/// of a message.
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_passes_while_the_reader_pauses_starts_anew() {
+    for pause in [READ + SECOND + Duration::from_millis(2), READ * 100] {
+        let (mut near, mut far) = pair(4096).await;
+        assert!(near.next().now_or_never().is_none(), "the deadline runs");
+        far.feed(message(1, noise(1000, 1))).await.unwrap();
+        let mut far = far.into_parts();
+        far.io.write_all(&far.write_buffer[..500]).await.unwrap();
+        advance(pause).await;
+        assert!(near.next().now_or_never().is_none(), "not timed out for the pause");
+        advance(READ - SECOND).await;
+        assert!(near.next().now_or_never().is_none(), "the deadline is a whole one");
+        far.io.write_all(&far.write_buffer[500..]).await.unwrap();
+        assert_eq!(near.next().await.unwrap().unwrap().payload, noise(1000, 1));
+
+        // And again, but the rest never comes.
+        assert!(near.next().now_or_never().is_none());
+        advance(pause).await;
+        let start = Instant::now();
+        let error = near.next().await.unwrap().unwrap_err();
+        assert!(matches!(error, ConnectionError::ReadTimeout));
+        assert_eq!(start.elapsed(), READ);
+    }
+}
+
+/// A machine with much to do polls a little late, which is no pause.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_comes_a_little_late_is_timed_out() {
+    let (mut near, _far) = pair(4096).await;
+    assert!(near.next().now_or_never().is_none());
+    advance(READ + SECOND - Duration::from_millis(10)).await;
+    let error = near.next().now_or_never().unwrap().unwrap().unwrap_err();
+    assert!(matches!(error, ConnectionError::ReadTimeout));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_come_in_time_is_read_however_late() {
     let (mut near, mut far) = pair(4096).await;
@@ -166,6 +212,60 @@ async fn the_write_deadline_runs_only_while_bytes_wait() {
         near.flush().await.unwrap();
         advance(WRITE * 10).await;
         assert_eq!(far.next().await.unwrap().unwrap().id, id);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_deadline_that_passes_while_the_writer_pauses_starts_anew() {
+    let (mut near, _far) = pair(100).await;
+    near.feed(message(2, noise(1000, 1))).await.unwrap();
+    assert!(near.flush().now_or_never().is_none(), "the deadline runs");
+    advance(WRITE + SECOND * 2).await;
+    let start = Instant::now();
+    let error = near.flush().await.unwrap_err();
+    assert!(matches!(error, ConnectionError::WriteTimeout));
+    assert_eq!(start.elapsed(), WRITE);
+}
+
+/// A stream, as of TLS, may have to write to be shut down.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_has_the_write_deadline_too() {
+    let io = NeverShut(join(empty(), sink()));
+    let config = Config::default();
+    let mut near = Connection::new(io, sessions().0, BytesMut::new(), &config);
+    let start = Instant::now();
+    assert!(matches!(near.close().await.unwrap_err(), ConnectionError::WriteTimeout));
+    assert_eq!(start.elapsed(), WRITE);
+    near.close().await.unwrap();
+}
+
+struct NeverShut(Join<Empty, Sink>);
+
+impl AsyncRead for NeverShut {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for NeverShut {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
     }
 }
 

@@ -3,8 +3,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use devp2p_core::{Connection as _, Fault, NodeKey, Rng};
 use devp2p_rlpx::{
-    Config, Handshake, HandshakeError, accept, complete, connect, ecies,
+    Config, Handshake, HandshakeError, accept, connect, ecies,
     packet::{self, Ack, Auth, MAX_PACKET_SIZE},
+    secure,
 };
 use tokio::{
     io::{AsyncWriteExt as _, duplex, join, sink},
@@ -39,7 +40,8 @@ fn both_sides_learn_each_other_and_their_codecs_fit() {
 #[test]
 fn one_seed_one_handshake() {
     let auth = |seed| {
-        let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), [seed; 32]);
+        let mut dialer =
+            Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([seed; 32]));
         dialer.poll_transmit().unwrap()
     };
     assert_eq!(auth(3), auth(3));
@@ -48,8 +50,8 @@ fn one_seed_one_handshake() {
 
 #[test]
 fn bytes_may_come_one_by_one_and_what_follows_is_left() {
-    let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]);
-    let mut listener = Handshake::recipient(&key(2), [4; 32]);
+    let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]));
+    let mut listener = Handshake::recipient(&key(2), Rng::from_seed([4; 32]));
     let mut input = BytesMut::new();
     for byte in dialer.poll_transmit().unwrap() {
         assert!(listener.poll_transmit().is_none(), "answers too early");
@@ -65,8 +67,8 @@ fn bytes_may_come_one_by_one_and_what_follows_is_left() {
 
 #[test]
 fn a_size_is_judged_by_its_two_bytes() {
-    let recipient = || Handshake::recipient(&key(2), [4; 32]);
-    let initiator = || Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]);
+    let recipient = || Handshake::recipient(&key(2), Rng::from_seed([4; 32]));
+    let initiator = || Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]));
     for size in 0..=u16::MAX {
         for (role, smallest) in SMALLEST.into_iter().enumerate() {
             // The initiator's key operations are dear: the edges suffice for it.
@@ -84,19 +86,19 @@ fn a_size_is_judged_by_its_two_bytes() {
 
 #[test]
 fn no_auth_with_a_flipped_bit_is_taken() {
-    let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]);
+    let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]));
     let auth = dialer.poll_transmit().unwrap();
     for bit in 0..auth.len() * 8 {
         let mut input = BytesMut::from(&auth[..]);
         input[bit / 8] ^= 1 << (bit % 8);
-        refused_or_waiting(Handshake::recipient(&key(2), [4; 32]), input, bit);
+        refused_or_waiting(Handshake::recipient(&key(2), Rng::from_seed([4; 32])), input, bit);
     }
 }
 
 #[test]
 fn no_ack_with_a_flipped_bit_is_taken() {
-    let dialer = || Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]);
-    let mut listener = Handshake::recipient(&key(2), [4; 32]);
+    let dialer = || Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]));
+    let mut listener = Handshake::recipient(&key(2), Rng::from_seed([4; 32]));
     let auth = dialer().poll_transmit().unwrap();
     listener = listener.handle_input(&mut BytesMut::from(auth)).unwrap();
     let ack = listener.poll_transmit().unwrap();
@@ -120,7 +122,7 @@ fn refused_or_waiting(handshake: Handshake, mut input: BytesMut, bit: usize) {
 
 #[tokio::test]
 async fn every_truncation_of_an_auth_is_an_error() {
-    let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]);
+    let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]));
     let auth = dialer.poll_transmit().unwrap();
     for length in 0..auth.len() {
         let io = join(&auth[..length], sink());
@@ -133,17 +135,17 @@ async fn every_truncation_of_an_auth_is_an_error() {
 
 #[tokio::test]
 async fn every_truncation_of_an_ack_is_an_error() {
-    let dialer = || Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]);
-    let mut listener = Handshake::recipient(&key(2), [4; 32]);
+    let dialer = || Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]));
+    let mut listener = Handshake::recipient(&key(2), Rng::from_seed([4; 32]));
     listener =
         listener.handle_input(&mut BytesMut::from(dialer().poll_transmit().unwrap())).unwrap();
     let ack = listener.poll_transmit().unwrap();
     for length in 0..ack.len() {
         let io = join(&ack[..length], sink());
-        let error = complete(io, dialer(), &Config::default()).await.unwrap_err();
+        let error = secure(io, dialer(), &Config::default()).await.unwrap_err();
         assert!(matches!(error, HandshakeError::Io(_)), "cut to {length}: {error}");
     }
-    assert!(complete(join(&ack[..], sink()), dialer(), &Config::default()).await.is_ok());
+    assert!(secure(join(&ack[..], sink()), dialer(), &Config::default()).await.is_ok());
 }
 
 /// CVE-2026-26314 and CVE-2026-26315: all bad points fail alike, wherever they stand.
@@ -155,7 +157,8 @@ fn bad_points_are_rejected_all_alike() {
         packet[..65].copy_from_slice(&point);
         let mut input = BytesMut::from(&1024_u16.to_be_bytes()[..]);
         input.extend_from_slice(&packet);
-        let rejected = Handshake::recipient(&key(2), [4; 32]).handle_input(&mut input);
+        let rejected =
+            Handshake::recipient(&key(2), Rng::from_seed([4; 32])).handle_input(&mut input);
         assert_rejected(rejected, name);
 
         if point[0] != 0x04 {
@@ -171,7 +174,7 @@ fn bad_points_are_rejected_all_alike() {
         let ack = Ack { ephemeral_key, nonce: [7; 32], version: 4 };
         let body = [ack.encode(), vec![0; 100]].concat();
         let ack = packet::seal_with(&key(1).public_key(), &key(9), &[8; 16], &body);
-        let dialer = Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]);
+        let dialer = Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]));
         assert_rejected(dialer.handle_input(&mut BytesMut::from(&ack[..])), name);
     }
 }
@@ -194,8 +197,8 @@ fn plaintext_that_is_not_the_list_is_rejected() {
     let bodies: [&[u8]; 5] = [&[0; 300], &[0xff; 300], &[0xc0; 300], &[0xf8; 300], &[0x80; 300]];
     for body in bodies {
         let packet = packet::seal_with(&key(2).public_key(), &key(9), &[8; 16], body);
-        let rejected =
-            Handshake::recipient(&key(2), [4; 32]).handle_input(&mut BytesMut::from(&packet[..]));
+        let rejected = Handshake::recipient(&key(2), Rng::from_seed([4; 32]))
+            .handle_input(&mut BytesMut::from(&packet[..]));
         assert_rejected(rejected, "not a list");
     }
 }
@@ -232,7 +235,8 @@ async fn silence_ends_with_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_byte_a_second_does_not_extend_the_deadline() {
     let (mut near, far) = duplex(4096);
-    let auth = Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]).poll_transmit();
+    let auth = Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]))
+        .poll_transmit();
     let slow = tokio::spawn(async move {
         for byte in auth.unwrap() {
             if near.write_all(&[byte]).await.is_err() {
@@ -259,7 +263,7 @@ async fn a_stream_in_pieces_carries_a_handshake() {
 
 #[test]
 fn debug_shows_no_secret() {
-    let dialer = Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]);
+    let dialer = Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]));
     assert_eq!(format!("{dialer:?}"), "Handshake(waits for the ack)");
     let (session, _) = sessions();
     let text = format!("{session:?}");
@@ -289,7 +293,8 @@ fn honest_auth() -> Auth {
 
 fn offer_auth(auth: &Auth) -> Result<Handshake, HandshakeError> {
     let packet = packet::seal_with(&key(2).public_key(), &key(9), &[8; 16], &auth.encode());
-    Handshake::recipient(&key(2), [4; 32]).handle_input(&mut BytesMut::from(&packet[..]))
+    Handshake::recipient(&key(2), Rng::from_seed([4; 32]))
+        .handle_input(&mut BytesMut::from(&packet[..]))
 }
 
 fn bad_points() -> Vec<(&'static str, [u8; 65])> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use devp2p_core::{Message, NodeKey};
+use devp2p_core::{Message, NodeKey, Rng};
 use devp2p_rlpx::{
     Config, Connection, FrameCodec, Handshake, Secrets, Session, accept, connect,
     keccak::{Backend, Keccak256},
@@ -27,7 +27,7 @@ pub(crate) fn message(id: u64, payload: impl Into<Bytes>) -> Message {
 /// Bytes that look random and differ from one `seed` to the next.
 pub(crate) fn noise(length: usize, seed: u8) -> Bytes {
     let mut bytes = vec![0; length];
-    devp2p_core::Rng::from_seed([seed; 32]).fill(&mut bytes);
+    Rng::from_seed([seed; 32]).fill(&mut bytes);
     bytes.into()
 }
 
@@ -58,8 +58,8 @@ pub(crate) fn established(max_message_size: usize, snappy: bool) -> (FrameCodec,
 
 /// Both sides of a handshake without the network.
 pub(crate) fn sessions() -> (Session, Session) {
-    let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), [3; 32]);
-    let mut listener = Handshake::recipient(&key(2), [4; 32]);
+    let mut dialer = Handshake::initiator(&key(1), &key(2).public_key(), Rng::from_seed([3; 32]));
+    let mut listener = Handshake::recipient(&key(2), Rng::from_seed([4; 32]));
     let auth = dialer.poll_transmit().unwrap();
     listener = listener.handle_input(&mut BytesMut::from(auth)).unwrap();
     let ack = listener.poll_transmit().unwrap();

@@ -1,7 +1,7 @@
 //! The published vectors: EIP-8's handshake, captured frames, and a session derived from both.
 
 use bytes::{Bytes, BytesMut};
-use devp2p_core::{Message, NodeKey, PublicKey};
+use devp2p_core::{Message, NodeKey, PublicKey, Rng};
 use devp2p_rlpx::{
     FrameCodec, Handshake, HandshakeError, Role, Secrets, Transcript, ecies,
     frame::HEADER_SIZE,
@@ -58,7 +58,7 @@ fn packets_of_the_form_before_eip8_decrypt_but_are_not_a_handshake() {
     let vector = parse(HANDSHAKE);
     let decoded = &vector["auth1"]["decoded"];
     let mut wire = hex(&vector["auth1"]["packet"]);
-    let recipient = Handshake::recipient(&key(&vector["static_key_b"]), [1; 32]);
+    let recipient = Handshake::recipient(&key(&vector["static_key_b"]), Rng::from_seed([1; 32]));
     let mut input = BytesMut::from(&wire[..]);
     // Its first bytes read as a size of 1164, which it never reaches.
     assert!(recipient.handle_input(&mut input).unwrap().into_session().is_err());
@@ -121,7 +121,8 @@ fn tampered_auths_are_rejected_all_alike() {
     let rejects = vector["reject_recipient_b"].as_array().unwrap();
     assert_eq!(rejects.len(), 7);
     for reject in rejects {
-        let recipient = Handshake::recipient(&key(&vector["static_key_b"]), [1; 32]);
+        let recipient =
+            Handshake::recipient(&key(&vector["static_key_b"]), Rng::from_seed([1; 32]));
         let mut input = BytesMut::from(&hex(&reject["packet"])[..]);
         let error = recipient.handle_input(&mut input).unwrap_err();
         assert!(matches!(error, HandshakeError::Rejected), "{}", reject["name"]);
