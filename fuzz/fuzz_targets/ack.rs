@@ -71,7 +71,8 @@ fn damaged(mut script: Script<'_>) {
 }
 
 fn dialer() -> (Handshake, Vec<u8>) {
-    let mut dialer = Handshake::initiator(&INITIATOR, &RECIPIENT.public_key(), Rng::from_seed([7; 32]));
+    let mut dialer =
+        Handshake::initiator(&INITIATOR, &RECIPIENT.public_key(), Rng::from_seed([7; 32]));
     let auth = dialer.poll_transmit().expect("an auth").to_vec();
     (dialer, auth)
 }

@@ -27,7 +27,8 @@ fuzz_target!(|data: &[u8]| {
             let wire = script.rest();
             let whole = run(recipient, &[wire]);
             let (head, tail) = wire.split_at(cut.min(wire.len()));
-            let parts = run(Handshake::recipient(&RECIPIENT, Rng::from_seed([7; 32])), &[head, tail]);
+            let parts =
+                run(Handshake::recipient(&RECIPIENT, Rng::from_seed([7; 32])), &[head, tail]);
             assert_eq!(whole, parts, "it matters how the packet is cut");
         }
         1 => {
@@ -41,7 +42,8 @@ fuzz_target!(|data: &[u8]| {
         _ => {
             let mut seed = [0; 32];
             seed[0] = script.byte();
-            let mut dialer = Handshake::initiator(&INITIATOR, &RECIPIENT.public_key(), Rng::from_seed(seed));
+            let mut dialer =
+                Handshake::initiator(&INITIATOR, &RECIPIENT.public_key(), Rng::from_seed(seed));
             let mut wire = dialer.poll_transmit().expect("an auth").to_vec();
             let at = usize::from(script.short()) % wire.len();
             let mask = script.byte();
