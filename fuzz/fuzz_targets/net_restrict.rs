@@ -29,7 +29,10 @@ fuzz_target!(|data: &[u8]| {
             let is_dressed = ip.to_canonical() != ip;
             assert!(is_dressed || list.contains(ip), "{ip} is in {network}");
             if let IpAddr::V4(v4) = ip {
-                assert!(list.contains(v4.to_ipv6_mapped().into()), "{ip} as an IPv4-mapped address");
+                assert!(
+                    list.contains(v4.to_ipv6_mapped().into()),
+                    "{ip} as an IPv4-mapped address"
+                );
             }
         }
     }

@@ -107,6 +107,11 @@ impl Config {
     /// All values that cannot work, each with the reason. What works but hardly means what was
     /// wanted comes back as warnings.
     pub fn validate(&self) -> Result<Vec<Warning>, ConfigError> {
+        self.check(self.listen_addr.is_some())
+    }
+
+    /// [`validate`](Config::validate), where it is known whether the server will listen.
+    pub(crate) fn check(&self, listens: bool) -> Result<Vec<Warning>, ConfigError> {
         let mut problems = Vec::new();
         if self.private_key.is_none() {
             problems.push(Problem::PrivateKeyMissing);
@@ -114,7 +119,7 @@ impl Config {
         if self.dial_ratio == 0 {
             problems.push(Problem::DialRatioZero);
         }
-        if self.max_pending_peers == 0 && self.listen_addr.is_some() {
+        if self.max_pending_peers == 0 && listens {
             problems.push(Problem::MaxPendingPeersZero);
         }
         problems.extend(self.zeros().into_iter().map(Problem::Zero));
@@ -139,7 +144,11 @@ impl Config {
                 problems.push(Problem::StaticNodeWithoutPort(node.clone()));
             }
         }
-        if problems.is_empty() { Ok(self.warnings()) } else { Err(ConfigError::new(problems)) }
+        if problems.is_empty() {
+            Ok(self.warnings(listens))
+        } else {
+            Err(ConfigError::new(problems))
+        }
     }
 
     /// The options that are 0 and must not be, by name. A time of 0 would end what it is for before
@@ -169,9 +178,9 @@ impl Config {
         zeros
     }
 
-    fn warnings(&self) -> Vec<Warning> {
+    fn warnings(&self, listens: bool) -> Vec<Warning> {
         let mut warnings = Vec::new();
-        if self.no_dial && self.listen_addr.is_none() {
+        if self.no_dial && !listens {
             warnings.push(Warning::Useless);
         }
         if self.no_dial {

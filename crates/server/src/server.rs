@@ -127,7 +127,8 @@ impl Builder {
     /// # Errors
     /// What [`Config::validate`] finds.
     pub fn build(self) -> Result<Server, ConfigError> {
-        for warning in self.config.validate()? {
+        let listens = self.listener.is_some() || self.config.listen_addr.is_some();
+        for warning in self.config.check(listens)? {
             warn!("{warning}");
         }
         Ok(Server { builder: self, events: runtime::event_channel() })

@@ -21,8 +21,12 @@ const STOP_PATIENCE: Duration = Duration::from_millis(1_900);
 ///
 /// However it ends, by a panic of a user's part or with the runtime that it runs on, everybody who
 /// waits for the stop hears of it.
-pub(crate) async fn run(shared: Arc<Shared>) {
-    let stopped = Stopped(shared);
+pub(crate) fn run(shared: Arc<Shared>) -> impl Future<Output = ()> + Send {
+    // Held from here on: a runtime that goes may drop the future before it is polled.
+    live(Stopped(shared))
+}
+
+async fn live(stopped: Stopped) {
     let shared = &stopped.0;
     if AssertUnwindSafe(turn(shared)).catch_unwind().await.is_err() {
         error!("A part of the server panicked: the server stops");
@@ -33,6 +37,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     if catch_unwind(AssertUnwindSafe(|| shared.tell(|state, now| state.core.stop(now)))).is_err() {
         error!("A part of the server panicked at the stop");
     }
+    // They end at once, and give their set-ups back.
+    shared.begin_dials();
     shared.tasks.close();
     if timeout(STOP_PATIENCE, shared.tasks.wait()).await.is_err() {
         shared.kill.cancel();
@@ -55,12 +61,13 @@ impl Drop for Stopped {
 
 /// The loop of the server, until the stop.
 ///
-/// Its order: the stop, then what changed (the timer moves), then the timer, then candidates,
-/// which are pulled only while the scheduler has room for them.
+/// Its order: dials that are wanted, the stop, then what changed (the timer moves), then the timer,
+/// then candidates, which are pulled only while the scheduler has room for them.
 async fn turn(shared: &Arc<Shared>) {
     // The first dials: the machine knows of static nodes since its construction.
     shared.tell(|_, _| {});
     loop {
+        shared.begin_dials();
         let (timer, wanted) =
             shared.read(|state| (state.core.poll_timeout(), state.core.wanted_candidates()));
         let timer = async {

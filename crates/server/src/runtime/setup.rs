@@ -119,8 +119,8 @@ pub(crate) fn conn_span(id: Option<NodeId>, addr: Option<SocketAddr>, flags: &st
 }
 
 /// Dials a node and sets the connection up.
-pub(super) async fn dial(shared: Arc<Shared>, setup: SetupId, node: Node, kind: DialKind) {
-    let slot = Slot::new(Arc::clone(&shared), setup);
+pub(super) async fn dial(slot: Slot, node: Node, kind: DialKind) {
+    let shared = Arc::clone(&slot.shared);
     let flags = match kind {
         DialKind::Static => "staticdial",
         DialKind::Bootstrap | DialKind::Dynamic => "dyndial",
@@ -158,7 +158,8 @@ pub(crate) async fn set_up(
     let steps = steps(&shared, slot.id, opened, deadline);
     match quit.run_until_cancelled(steps).await.unwrap_or(Err(SetupError::Stopped)) {
         Ok((id, life)) => {
-            shared.spawn(run_peer(Arc::clone(&shared), id, life).instrument(Span::current()));
+            let running = Running { shared: Arc::clone(&shared), id, end: None };
+            shared.spawn(run_peer(running, life).instrument(Span::current()));
             Ok(id)
         }
         Err(error) => {
@@ -262,8 +263,7 @@ async fn refused(
 }
 
 /// A peer's whole life: until its connection ends, or the server's patience after a stop.
-async fn run_peer(shared: Arc<Shared>, id: NodeId, life: Life) {
-    let mut running = Running { shared, id, end: None };
+async fn run_peer(mut running: Running, life: Life) {
     let end = running.shared.kill.run_until_cancelled(life).await.unwrap_or_else(|| {
         let error = Some("did not end in time".to_owned());
         End::new(DisconnectReason::Quitting, Side::Local, error)

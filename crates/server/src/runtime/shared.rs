@@ -1,11 +1,12 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use devp2p_core::{Host, LocalRecord, Node, NodeId};
+use devp2p_dial::DialKind;
 use devp2p_peer::{MessageDirection, MessageEvent, Protocol};
 use tokio::{
     runtime::Handle,
@@ -17,7 +18,7 @@ use tracing::{debug, error};
 use super::{clock, setup};
 use crate::{
     Core, Dialer, Discovery, Event, Multiplexer, Output, PeerAdd, PeerControl, PeerInfo,
-    PeerMessage, Transport, event::EVENT_BUFFER,
+    PeerMessage, SetupId, Transport, event::EVENT_BUFFER,
 };
 
 /// What is called with every new peer, before anybody else hears of it.
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(super) discovery: Mutex<Option<Box<dyn Discovery>>>,
     pub(crate) protocols: Vec<Protocol>,
     on_peer: Option<PeerHook>,
+    /// Wanted, and not begun yet: no more than the scheduler has in flight.
+    dials: Mutex<VecDeque<(SetupId, Node, DialKind)>>,
     events: Mutex<Option<broadcast::Sender<Event>>>,
     pub(crate) record: Mutex<LocalRecord>,
     pub(super) setup_timeout: Duration,
@@ -89,6 +92,7 @@ impl Shared {
             discovery: Mutex::new(Some(seams.discovery)),
             protocols: seams.protocols,
             on_peer: seams.on_peer,
+            dials: Mutex::default(),
             events: Mutex::new(Some(events)),
             record: Mutex::new(record),
             setup_timeout,
@@ -144,7 +148,7 @@ impl Shared {
     fn execute(self: &Arc<Self>, output: Output) {
         match output {
             Output::Dial { setup, node, kind } => {
-                self.spawn(setup::dial(Arc::clone(self), setup, node, kind));
+                lock(&self.dials).push_back((setup, node, kind));
             }
             Output::Resolve { node } => self.spawn(resolve(Arc::clone(self), node)),
             Output::Disconnect { id, reason } => {
@@ -183,6 +187,17 @@ impl Shared {
             }
         }
         self.emit(added);
+    }
+
+    /// Begins the dials that the machine wants: from the run loop alone, so that dials that fail at
+    /// once cannot begin each other without end.
+    pub(super) fn begin_dials(self: &Arc<Self>) {
+        loop {
+            let next = lock(&self.dials).pop_front();
+            let Some((setup, node, kind)) = next else { return };
+            let slot = setup::Slot::new(Arc::clone(self), setup);
+            self.spawn(setup::dial(slot, node, kind));
+        }
     }
 
     /// Runs a task that the stop waits for.
