@@ -1,19 +1,17 @@
 use std::fmt;
 
+use data_encoding::{DecodeKind, HEXLOWER, HEXLOWER_PERMISSIVE};
+
 /// Reads exactly `N` bytes as hex digits, with or without 0x.
 pub(crate) fn parse<const N: usize>(text: &str) -> Result<[u8; N], String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    let expected = N.saturating_mul(2);
-    let values: Option<Vec<u32>> = digits.chars().map(|digit| digit.to_digit(16)).collect();
-    let values = values.ok_or("has a character that is not a hex digit")?;
-    if values.len() != expected {
-        return Err(format!("has {} hex digits instead of {expected}", values.len()));
+    let wrong_length =
+        || format!("has {} hex digits instead of {}", digits.len(), N.saturating_mul(2));
+    match HEXLOWER_PERMISSIVE.decode(digits.as_bytes()) {
+        Ok(bytes) => bytes.try_into().map_err(|_| wrong_length()),
+        Err(error) if error.kind == DecodeKind::Length => Err(wrong_length()),
+        Err(_) => Err("has a character that is not a hex digit".to_owned()),
     }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(values.chunks_exact(2)) {
-        *byte = pair.iter().fold(0, |byte, digit| byte << 4 | u8::try_from(*digit).unwrap_or(0));
-    }
-    Ok(bytes)
 }
 
 /// Prints bytes as hex digits.
@@ -21,7 +19,7 @@ pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        HEXLOWER.encode_display(self.0).fmt(f)
     }
 }
 
