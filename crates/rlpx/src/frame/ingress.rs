@@ -13,8 +13,7 @@ use crate::{Secrets, keccak::Backend, snappy};
 const DISCONNECT: u64 = 0x01;
 
 /// Payloads up to this size are copied out of the buffer, so that a small message that somebody
-/// keeps does not keep the whole buffer; larger ones are handed out where they lie. The
-/// bench `ratios` shows no cost of the copy at this size.
+/// keeps does not keep the whole buffer; larger ones are handed out where they lie.
 pub(crate) const COPY_BELOW: usize = 16 * 1024;
 
 /// The half of a connection's frames that opens.
