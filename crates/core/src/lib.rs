@@ -7,8 +7,10 @@
 //!   [`LocalRecord`] for this node's own.
 //! - Addresses: [`classify`], [`check_relay_addr`], [`LanPolicy`], [`prefix_group`],
 //!   [`NetRestrict`], [`RateLimiter`].
+//! - Time and memory of the discovery protocols: [`WallClock`], [`Seed`].
 //! - Seams: [`Message`] and [`Connection`], between a secure transport and the multiplexer;
-//!   [`Rng`], the randomness of the machines; [`Fault`], which every error tells.
+//!   [`Rng`], the randomness of the machines; [`RlpItem`], which reads RLP in place; [`Fault`],
+//!   which every error tells.
 //!
 //! Feature `serde` gives [`Node`], [`NodeId`], [`PublicKey`], [`Record`] and [`NetRestrict`] the
 //! form of their texts.
@@ -46,6 +48,7 @@
 
 mod connection;
 mod endpoint;
+mod endpoint_votes;
 mod fault;
 mod id;
 mod key;
@@ -60,8 +63,10 @@ mod record;
 mod record_builder;
 mod rlp_item;
 mod rng;
+mod seed;
 #[cfg(feature = "serde")]
 mod text;
+mod wall_clock;
 
 pub use connection::{BoxConnection, Connection, ConnectionError, Message, Traffic};
 pub use endpoint::{
@@ -81,4 +86,7 @@ pub use net_restrict::{NetRestrict, ParseNetRestrictError};
 pub use node::{Host, Node, ParseNodeError};
 pub use record::{Record, RecordError};
 pub use record_builder::RecordBuilder;
+pub use rlp_item::RlpItem;
 pub use rng::Rng;
+pub use seed::{DiscoveryVersion, Seed};
+pub use wall_clock::WallClock;

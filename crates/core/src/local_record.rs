@@ -2,11 +2,15 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::OnceLock,
+    time::Instant,
 };
 
 use bytes::Bytes;
 
-use crate::{EndpointClass, NodeId, NodeKey, Record, RecordError, classify, rlp_item::Item};
+use crate::{
+    EndpointClass, NodeId, NodeKey, Record, RecordError, RlpItem, classify,
+    endpoint_votes::{EndpointVotes, Tally},
+};
 
 /// One of the two families of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +65,7 @@ pub struct LocalRecord {
     seq: u64,
     v4: Endpoint,
     v6: Endpoint,
+    votes: EndpointVotes,
     entries: BTreeMap<Bytes, Bytes>,
     /// The record of the present content, once someone asked for it.
     signed: OnceLock<Record>,
@@ -108,6 +113,7 @@ impl LocalRecord {
             seq,
             v4: Endpoint::default(),
             v6: Endpoint::default(),
+            votes: EndpointVotes::default(),
             entries: BTreeMap::new(),
             signed: OnceLock::new(),
             changed: true,
@@ -144,7 +150,20 @@ impl LocalRecord {
         self.update(family, |endpoint| endpoint.fixed = None);
     }
 
-    /// The endpoint that the votes of other nodes agree on. Counting them is not done here.
+    /// The node at `voter`, which answered a request of ours, sees us at `endpoint`.
+    ///
+    /// Each /24 or /48 of voters has one vote for 5 minutes. Where 10 agree, and more than half of
+    /// a family's votes, that is the voted endpoint, until others win or there is no majority any
+    /// more. Too few votes change nothing.
+    pub fn vote(&mut self, now: Instant, voter: IpAddr, endpoint: SocketAddr) {
+        match self.votes.vote(now, voter, endpoint) {
+            Tally::TooFew => {}
+            Tally::Divided => self.clear_voted(Family::of(endpoint.ip())),
+            Tally::Agreed(endpoint) => self.set_voted(endpoint),
+        }
+    }
+
+    /// The endpoint that others see, where that is known without [votes](Self::vote).
     pub fn set_voted(&mut self, addr: SocketAddr) {
         self.update(Family::of(addr.ip()), |endpoint| {
             endpoint.voted = advertisable(addr.ip()).map(|ip| SocketAddr::new(ip, addr.port()));
@@ -199,7 +218,7 @@ impl LocalRecord {
         if RESERVED.contains(&key) {
             return Err(RecordError::ReservedKey);
         }
-        if Item::whole(&value).is_none() {
+        if RlpItem::whole(&value).is_none() {
             return Err(RecordError::Value);
         }
         if self.entries.get(key) == Some(&value) {

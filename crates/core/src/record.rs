@@ -10,7 +10,7 @@ use bytes::Bytes;
 use data_encoding::BASE64URL_NOPAD;
 use sha3::{Digest as _, Keccak256};
 
-use crate::{Fault, KeyError, NodeId, PublicKey, RecordBuilder, rlp_item::Item};
+use crate::{Fault, KeyError, NodeId, PublicKey, RecordBuilder, RlpItem};
 
 /// A node record (EIP-778): what a node says of itself, signed by its key, scheme "v4".
 ///
@@ -76,14 +76,14 @@ impl Record {
 
     /// The bytes are at most as many as allowed.
     pub(crate) fn decode_owned(raw: Bytes) -> Result<Self, RecordError> {
-        let (outer, rest) = Item::split(&raw).ok_or(RecordError::Malformed)?;
+        let (outer, rest) = RlpItem::split(&raw).ok_or(RecordError::Malformed)?;
         if !rest.is_empty() {
             return Err(RecordError::TrailingBytes);
         }
         let items = outer.list().ok_or(RecordError::Malformed)?;
-        let (signature, content) = Item::split(items).ok_or(RecordError::Malformed)?;
+        let (signature, content) = RlpItem::split(items).ok_or(RecordError::Malformed)?;
         let signature = signature.string().ok_or(RecordError::Malformed)?;
-        let (seq, entries) = Item::split(content).ok_or(RecordError::Malformed)?;
+        let (seq, entries) = RlpItem::split(content).ok_or(RecordError::Malformed)?;
         let seq = seq.uint().ok_or(RecordError::Seq)?;
 
         let mut scheme = None;
@@ -91,9 +91,9 @@ impl Record {
         let mut last_key: Option<&[u8]> = None;
         let mut rest = entries;
         while !rest.is_empty() {
-            let (key, after) = Item::split(rest).ok_or(RecordError::Malformed)?;
+            let (key, after) = RlpItem::split(rest).ok_or(RecordError::Malformed)?;
             let key = key.string().ok_or(RecordError::Malformed)?;
-            let (value, after) = Item::split(after).ok_or(RecordError::Malformed)?;
+            let (value, after) = RlpItem::split(after).ok_or(RecordError::Malformed)?;
             if last_key.is_some_and(|last| last >= key) {
                 return Err(RecordError::KeyOrder);
             }
@@ -186,19 +186,19 @@ impl Record {
     pub fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = self.0.raw.get(self.0.entries..).unwrap_or_default();
         std::iter::from_fn(move || {
-            let (key, after) = Item::split(rest)?;
-            let (value, after) = Item::split(after)?;
+            let (key, after) = RlpItem::split(rest)?;
+            let (value, after) = RlpItem::split(after)?;
             rest = after;
-            Some((key.payload, value.raw))
+            Some((key.payload(), value.raw()))
         })
     }
 
     fn string(&self, key: &[u8]) -> Option<&[u8]> {
-        Item::whole(self.get(key)?)?.string()
+        RlpItem::whole(self.get(key)?)?.string()
     }
 
     fn port(&self, key: &[u8]) -> Option<u16> {
-        let port = Item::whole(self.get(key)?)?.uint()?;
+        let port = RlpItem::whole(self.get(key)?)?.uint()?;
         u16::try_from(port).ok().filter(|&port| port != 0)
     }
 }

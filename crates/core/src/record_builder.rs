@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use bytes::Bytes;
 use rlp::RlpStream;
 
-use crate::{NodeKey, Record, RecordError, record::content_digest, rlp_item::Item};
+use crate::{NodeKey, Record, RecordError, RlpItem, record::content_digest};
 
 /// A [`Record`] in the making; the entries `id` and `secp256k1` come from the signing key.
 ///
@@ -83,7 +83,7 @@ impl RecordBuilder {
         if self.entries.contains_key(&b"id"[..]) || self.entries.contains_key(&b"secp256k1"[..]) {
             return Err(RecordError::ReservedKey);
         }
-        if self.entries.values().any(|value| Item::whole(value).is_none()) {
+        if self.entries.values().any(|value| RlpItem::whole(value).is_none()) {
             return Err(RecordError::Value);
         }
         self = self.string("id", b"v4").string("secp256k1", &key.public_key().to_compressed());

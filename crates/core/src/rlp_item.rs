@@ -3,20 +3,18 @@
 use rlp::PayloadInfo;
 
 /// One RLP item in front of a buffer, canonical in its own header. What is inside a list is
-/// not looked at.
-pub(crate) struct Item<'a> {
-    /// Whether the item is a list.
-    pub(crate) is_list: bool,
-    /// The content, without the header.
-    pub(crate) payload: &'a [u8],
-    /// The item with its header.
-    pub(crate) raw: &'a [u8],
+/// not looked at, and nothing is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RlpItem<'a> {
+    is_list: bool,
+    payload: &'a [u8],
+    raw: &'a [u8],
 }
 
-impl<'a> Item<'a> {
+impl<'a> RlpItem<'a> {
     /// Splits the first item off `bytes`; `None` where there is none or its header is not the
     /// shortest for its content.
-    pub(crate) fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+    pub fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let info = PayloadInfo::from(bytes).ok()?;
         let total = info.header_len.checked_add(info.value_len)?;
         let (raw, rest) = bytes.split_at_checked(total)?;
@@ -30,25 +28,35 @@ impl<'a> Item<'a> {
     }
 
     /// The item that `bytes` is, with nothing after it.
-    pub(crate) fn whole(bytes: &'a [u8]) -> Option<Self> {
+    pub fn whole(bytes: &'a [u8]) -> Option<Self> {
         match Self::split(bytes) {
             Some((item, [])) => Some(item),
             _ => None,
         }
     }
 
+    /// The content, of a string or a list, without the header.
+    pub const fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// The item with its header.
+    pub const fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
     /// The content of a string.
-    pub(crate) fn string(&self) -> Option<&'a [u8]> {
+    pub fn string(&self) -> Option<&'a [u8]> {
         (!self.is_list).then_some(self.payload)
     }
 
     /// The content of a list.
-    pub(crate) fn list(&self) -> Option<&'a [u8]> {
+    pub fn list(&self) -> Option<&'a [u8]> {
         self.is_list.then_some(self.payload)
     }
 
     /// The number that the item is: big-endian, at most 8 bytes, no leading zero.
-    pub(crate) fn uint(&self) -> Option<u64> {
+    pub fn uint(&self) -> Option<u64> {
         let digits = self.string()?;
         if digits.len() > 8 || digits.first() == Some(&0) {
             return None;
@@ -65,8 +73,8 @@ mod tests {
     fn only_the_shortest_form_is_read() {
         let long = [&[0xb8, 56][..], &[7; 56]].concat();
         for good in [&[0x00][..], &[0x7f], &[0x80], &[0x81, 0x80], &[0xc0], &[0xc1, 0x01], &long] {
-            let item = Item::whole(good).unwrap();
-            assert_eq!(item.raw, good);
+            let item = RlpItem::whole(good).unwrap();
+            assert_eq!(item.raw(), good);
         }
         let short_as_long = [&[0xb8, 55][..], &[7; 55]].concat();
         let zero_in_length = [&[0xb9, 0, 56][..], &[7; 56]].concat();
@@ -81,14 +89,14 @@ mod tests {
             &short_as_long,
             &zero_in_length,
         ] {
-            assert!(Item::split(bad).is_none(), "{bad:02x?}");
+            assert!(RlpItem::split(bad).is_none(), "{bad:02x?}");
         }
-        assert!(Item::whole(&[0x80, 0x80]).is_none());
+        assert!(RlpItem::whole(&[0x80, 0x80]).is_none());
     }
 
     #[test]
     fn numbers_have_no_leading_zero_and_eight_bytes_at_most() {
-        let uint = |bytes: &[u8]| Item::whole(bytes).and_then(|item| item.uint());
+        let uint = |bytes: &[u8]| RlpItem::whole(bytes).and_then(|item| item.uint());
         assert_eq!(uint(&[0x80]), Some(0));
         assert_eq!(uint(&[0x05]), Some(5));
         assert_eq!(uint(&[0x88, 255, 255, 255, 255, 255, 255, 255, 255]), Some(u64::MAX));
