@@ -1,0 +1,4 @@
+//! Node Discovery v4.
+#![forbid(unsafe_code)]
+
+pub mod wire;
