@@ -1,6 +1,6 @@
 use std::{ops::RangeInclusive, time::Duration};
 
-use devp2p_core::{NetRestrict, Node, NodeId};
+use devp2p_core::{LanPolicy, NetRestrict, Node, NodeId};
 
 /// What a [`Scheduler`](crate::Scheduler) is told at its start. The defaults are go-ethereum's
 /// where it has the value.
@@ -9,10 +9,16 @@ use devp2p_core::{NetRestrict, Node, NodeId};
 pub struct Config {
     /// Our own id, which is never dialed.
     pub local_id: NodeId,
-    /// How many peers we want to have dialed. Binds dynamic dials and those of bootnodes, which
-    /// start only while dialed peers, of any kind, and dials in flight are fewer than this. Static
+    /// How many peers we want to have dialed. Binds dynamic dials and those of anchors and
+    /// bootnodes, which start only while dialed peers, of any kind, and dials in flight are fewer than this. Static
     /// nodes are dialed beyond it.
     pub max_dialed: usize,
+    /// How many dialed peers and dials in flight one network may have, a /24 or a /48. Binds dynamic
+    /// dials and anchors: static nodes and bootnodes are dialed beyond it, and do not count. A node with
+    /// several addresses counts in the network of each until one has answered.
+    pub max_dialed_per_prefix: usize,
+    /// Whether that limit holds in local networks too.
+    pub lan_policy: LanPolicy,
     /// How many dials, of any kind, are in flight at once, the wait for an address included.
     pub max_active_dials: usize,
     /// Whether nodes other than the static ones are dialed.
@@ -21,11 +27,16 @@ pub struct Config {
     pub net_restrict: Option<NetRestrict>,
     /// Nodes to stay connected to.
     pub static_nodes: Vec<Node>,
+    /// Good peers from before a restart, dialed before any candidate: so whoever fills our table
+    /// with nodes of its own while we are away does not get all our slots. No more than
+    /// [`MAX_ANCHORS`](crate::MAX_ANCHORS) are used, the first ones. Each takes a slot until it was
+    /// dialed twice in vain.
+    pub anchors: Vec<Node>,
     /// Nodes to dial as a last resort, in turn.
     pub bootnodes: Vec<Node>,
     /// For how long after the start of a dial the node is not dialed again.
     pub history: Duration,
-    /// How long a static node or a bootnode waits after a dial that failed, from the start of that
+    /// How long a static node, a bootnode or an anchor waits after a dial that failed, from the start of that
     /// dial: the first and the longest delay. It doubles.
     pub static_backoff: RangeInclusive<Duration>,
     /// How long any other node waits after a dial that failed, at most: the first and the longest
@@ -55,10 +66,13 @@ impl Config {
         Self {
             local_id,
             max_dialed: 16,
+            max_dialed_per_prefix: 2,
+            lan_policy: LanPolicy::Exempt,
             max_active_dials: 16,
             dynamic: true,
             net_restrict: None,
             static_nodes: Vec::new(),
+            anchors: Vec::new(),
             bootnodes: Vec::new(),
             history: Duration::from_secs(35),
             static_backoff: Duration::from_secs(35)..=Duration::from_mins(2),

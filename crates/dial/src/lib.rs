@@ -47,29 +47,37 @@
 //! - **Candidates** are dialed while dialed peers and dials in flight, those of static nodes
 //!   included, are fewer than `max_dialed`: so the share of inbound peers stays free, and thousands
 //!   of static nodes leave no room for candidates. After a failure they wait up to an hour.
+//! - **Anchors**, good peers from before a restart, are dialed before any candidate, and once more
+//!   after a failure. They are in slots of candidates.
+//! - **Networks.** Of the nodes that nobody configured, no more than
+//!   [`max_dialed_per_prefix`](Config::max_dialed_per_prefix) of one /24 or /48 are dialed or
+//!   dialed peers, so that whoever owns a network does not own our choice. Static nodes and
+//!   bootnodes are not held to that, and take no place from others.
 //! - **Bootnodes** are dialed one at a time, in turn, after 20 s without any peer.
 //! - **All** wait 35 s from one dial to the next, or 1 to 3 s where two nodes dialed one another at
 //!   the same time and both connections gave way. No more than
 //!   [`max_active_dials`](Config::max_active_dials) are in flight. Static nodes that are due have
-//!   the first pick, in the order in which they came due, at random among equals.
+//!   the first pick, in the order in which they came due, at random among equals; at the start the
+//!   anchors go before them.
 //! - **Addresses.** A DNS name is looked up before each dial; while lookups fail, the last address
 //!   that it had is used. A static node or bootnode without an address is looked for by its id,
 //!   and once more after a dial failed. A search that fails, or only repeats the address that
 //!   failed, is not repeated for 1 min to 1 h.
 //!
 //! The rules are go-ethereum's (`p2p/dial.go`), with those of its versions before 2020 on bootnodes
-//! and on static nodes beyond the limit, and with backoff, which it lacks.
+//! and on static nodes beyond the limit, and with backoff and limits by network, which it lacks.
 #![forbid(unsafe_code)]
 
 mod attempts;
 mod backoff;
 mod config;
 mod deadlines;
+mod networks;
 mod peers;
 mod scheduler;
 mod target;
 mod types;
 
 pub use config::Config;
-pub use scheduler::Scheduler;
+pub use scheduler::{MAX_ANCHORS, Scheduler};
 pub use types::{DialId, DialKind, Input, Outcome, Output, Refusal, Stats};

@@ -51,6 +51,10 @@ impl Peers {
         self.peers.contains_key(&id)
     }
 
+    pub(crate) fn is_dialed(&self, id: NodeId) -> bool {
+        self.peers.get(&id).is_some_and(|peer| peer.dialed)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.peers.len()
     }

@@ -3,6 +3,7 @@ mod search;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
     time::Instant,
 };
 
@@ -13,6 +14,7 @@ use crate::{
     attempts::{Attempt, Attempts, Stage},
     backoff::Failing,
     deadlines::{Deadlines, after},
+    networks::Networks,
     peers::{Peer, Peers},
     target::{Step, Target},
 };
@@ -24,6 +26,13 @@ const MAX_STATIC_NODES: usize = 16_384;
 /// How many bootnodes are kept; networks name about a dozen. While there is no peer all of them
 /// are looked at on each event.
 const MAX_BOOTNODES: usize = 64;
+
+/// How many anchors are dialed at the start. Few, so that they leave slots for new nodes: peers of
+/// a former run may have been chosen for us, too.
+pub const MAX_ANCHORS: usize = 4;
+
+/// How often an anchor is dialed in vain before it is forgotten.
+const ANCHOR_DIALS: u32 = 2;
 
 /// How many recent dials are remembered before dynamic dials pause: far above what
 /// 16 dials at once come to in 35 s, unless all of them fail at once.
@@ -52,6 +61,7 @@ pub struct Scheduler {
     rng: Rng,
     stopped: bool,
     peers: Peers,
+    networks: Networks,
     /// Nodes that are dialing us, and until when that holds.
     inbound: Deadlines,
     attempts: Attempts,
@@ -60,8 +70,8 @@ pub struct Scheduler {
     statics: usize,
     /// In the order of their turns.
     bootnodes: VecDeque<NodeId>,
-    /// Nodes that are not static, whose dial collided. Each keeps its slot, so there are at most
-    /// [`Config::max_dialed`].
+    /// Nodes that are not static, and are dialed again: their dial collided, or they are anchors.
+    /// Each keeps its slot, so there are at most [`Config::max_dialed`].
     held: BTreeMap<NodeId, DialKind>,
     /// When static nodes and those in `held` are due. Of those that are due at once, one at random
     /// goes first; else the one that has waited longest, so that none starves.
@@ -82,8 +92,10 @@ impl Scheduler {
     pub fn new(mut config: Config, seed: [u8; 32], now: Instant) -> Self {
         let static_nodes = std::mem::take(&mut config.static_nodes);
         let bootnodes = std::mem::take(&mut config.bootnodes);
+        let anchors = std::mem::take(&mut config.anchors);
         let stats_at = after(now, config.stats_interval);
         let mut scheduler = Self {
+            networks: Networks::new(&config),
             config,
             rng: Rng::from_seed(seed),
             stopped: false,
@@ -108,6 +120,9 @@ impl Scheduler {
         for node in static_nodes {
             scheduler.add_static(now, node);
         }
+        for node in anchors {
+            scheduler.add_anchor(now, node);
+        }
         scheduler.advance(now);
         scheduler
     }
@@ -118,7 +133,12 @@ impl Scheduler {
             return;
         }
         match input {
-            Input::PeerAdded { id, dialed, kind } => self.peer_added(now, id, dialed, kind),
+            Input::PeerAdded { id, dialed, kind, remote_addr } => {
+                if let Some(addr) = remote_addr {
+                    self.networks.settle(id, addr.ip());
+                }
+                self.peer_added(now, id, dialed, kind);
+            }
             Input::PeerRemoved { id } => self.peer_removed(now, id),
             Input::PeerCollided { id } => self.peer_collided(now, id),
             Input::Refused { id } => self.settle_dial(id, Outcome::Refused),
@@ -234,7 +254,7 @@ impl Scheduler {
 
     fn peer_removed(&mut self, now: Instant, id: NodeId) {
         let Some(peer) = self.peers.remove(now, id) else { return };
-        if matches!(peer.kind, Some(DialKind::Dynamic | DialKind::Bootstrap)) {
+        if matches!(peer.kind, Some(kind) if kind != DialKind::Static) {
             // A node without room for us often says so only after its Hello.
             let short = now.saturating_duration_since(peer.since) < self.config.history;
             if short { self.record_failure(now, id) } else { self.failing.forget(id) }
@@ -306,6 +326,19 @@ impl Scheduler {
         }
     }
 
+    /// An anchor waits for its dial in a slot of its own, like a node to be dialed once more.
+    fn add_anchor(&mut self, now: Instant, node: Node) {
+        let id = node.id();
+        let most = MAX_ANCHORS.min(self.config.max_dialed);
+        if !self.config.dynamic || self.held.len() >= most || self.is_static(id) {
+            return;
+        }
+        self.targets.entry(id).or_insert_with(|| Target::new(node));
+        // In their order, and before the static nodes, whose places among equals are random.
+        self.queue.set(id, now, u64::try_from(self.held.len()).unwrap_or(u64::MAX));
+        self.held.insert(id, DialKind::Anchor);
+    }
+
     fn add_static(&mut self, now: Instant, node: Node) {
         let id = node.id();
         if !self.is_static(id) && self.statics >= MAX_STATIC_NODES {
@@ -322,6 +355,7 @@ impl Scheduler {
         }
         self.held.remove(&id);
         self.failing.forget(id);
+        self.networks.leave(id);
         self.requeue(now, id);
         let target = self.targets.get(&id);
         if let Some(refusal) = target.and_then(|target| self.target_refusal(now, target)) {
@@ -382,6 +416,7 @@ impl Scheduler {
         } else if let Some(kind) = self.held.remove(&id) {
             let refusal = self
                 .node_refusal(now, target.node(), true)
+                .or_else(|| self.network_refusal(target.node(), kind))
                 .or_else(|| (self.free_slots() == 0).then_some(Refusal::NoSlot));
             match refusal {
                 None => return self.begin(now, id, kind),
@@ -445,7 +480,10 @@ impl Scheduler {
     }
 
     fn dial(&mut self, now: Instant, kind: DialKind, node: &Node, renewed: bool) {
-        let Some(node) = self.allowed(node) else { return };
+        let Ok(node) = self.allowed(node, kind) else { return };
+        if kind.is_our_choice() {
+            self.networks.enter(node.id(), node.tcp_addrs().iter().map(SocketAddr::ip));
+        }
         self.history.set(node.id(), after(now, self.config.history), 0);
         let dial = self.attempts.dial(now, kind, node.clone(), renewed);
         self.outputs.push_back(Output::Dial { dial, node, kind });
@@ -466,7 +504,10 @@ impl Scheduler {
             }
         } else {
             target.failed(attempt.started, &self.config);
-            if !target.is_static && attempt.kind != DialKind::Static {
+            let again = attempt.kind == DialKind::Anchor && target.failures() < ANCHOR_DIALS;
+            if !target.is_static && again && !self.peers.contains(id) {
+                self.held.insert(id, attempt.kind);
+            } else if !target.is_static && attempt.kind != DialKind::Static {
                 self.record_failure(now, id);
             }
         }
@@ -481,9 +522,14 @@ impl Scheduler {
 
     /// Puts a node where it belongs after something happened to it.
     fn requeue(&mut self, now: Instant, id: NodeId) {
+        let dialed = self.attempts.contains(id) || self.held.contains_key(&id);
+        if !dialed && !self.peers.is_dialed(id) {
+            self.networks.leave(id);
+        }
         let Some(target) = self.targets.get(&id) else { return self.queue.remove(id) };
         if self.held.contains_key(&id) {
             let due = target.backing_off(now).max(self.inbound.pending(id, now));
+            let due = due.max(self.history.pending(id, now));
             return self.queue.set(id, due.unwrap_or(now), 0);
         }
         if !target.is_static {

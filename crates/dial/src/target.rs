@@ -90,6 +90,11 @@ impl Target {
         self.retry_at.filter(|&until| until > now)
     }
 
+    /// How many dials in a row did not lead to a peer.
+    pub(crate) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
     pub(crate) fn search_succeeded(&mut self, node: Node) {
         self.found = Some(node);
         self.search.reset();

@@ -1,4 +1,4 @@
-use std::{fmt, time::Instant};
+use std::{fmt, net::SocketAddr, time::Instant};
 
 use devp2p_core::{Node, NodeId};
 
@@ -28,6 +28,18 @@ pub enum DialKind {
     Dynamic,
     /// It is a bootnode, and we have no peer at all.
     Bootstrap,
+    /// It was a good peer before we were restarted.
+    Anchor,
+}
+
+impl DialKind {
+    /// Whether nobody configured the node: it is one of those that a stranger may have named.
+    pub(crate) const fn is_our_choice(self) -> bool {
+        match self {
+            Self::Anchor | Self::Dynamic => true,
+            Self::Static | Self::Bootstrap => false,
+        }
+    }
 }
 
 impl fmt::Display for DialKind {
@@ -36,6 +48,7 @@ impl fmt::Display for DialKind {
             Self::Static => "static",
             Self::Dynamic => "dynamic",
             Self::Bootstrap => "bootstrap",
+            Self::Anchor => "anchor",
         })
     }
 }
@@ -56,6 +69,9 @@ pub enum Input {
         dialed: bool,
         /// From [`Output::Dial`], where the connection came from one.
         kind: Option<DialKind>,
+        /// The remote end of the connection, where it has an address: of several that were
+        /// dialed, the one that answered.
+        remote_addr: Option<SocketAddr>,
     },
     /// The node is no longer a peer.
     PeerRemoved {
@@ -195,6 +211,8 @@ pub enum Refusal {
         /// When it may be dialed again.
         until: Instant,
     },
+    /// As many nodes of its network are dialed, or peers that we dialed, as may be.
+    PrefixLimit,
     /// As many dials are in flight, or peers dialed, or dials remembered, as may be.
     NoSlot,
 }
@@ -215,6 +233,7 @@ impl fmt::Display for Refusal {
             Self::NetRestrict => "not contained in the netrestrict list",
             Self::RecentlyDialed { .. } => "recently dialed",
             Self::BackingOff { .. } => "backing off",
+            Self::PrefixLimit => "too many nodes of its network are dialed",
             Self::NoSlot => "no free slot",
         })
     }

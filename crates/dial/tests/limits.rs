@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devp2p_core::{Host, Node, NodeId, NodeKey};
+use devp2p_core::{Host, LanPolicy, Node, NodeId, NodeKey, Prefix, prefix_group};
 use devp2p_dial::{Config, DialId, DialKind, Input, Outcome, Output, Refusal, Scheduler};
 use proptest::prelude::*;
 
@@ -81,7 +81,7 @@ fn make_node(number: u8) -> Node {
         1 => None,
         2 => Some(Host::Dns("node.example.org".into())),
         4 => Some(Host::Ip([192, 0, 2, 1].into())),
-        _ => Some(Host::Ip([10, 0, 0, number].into())),
+        _ => Some(Host::Ip([10, 0, number % 2, number].into())),
     };
     let port = if number == 3 { 0 } else { 30303 };
     let key = NodeKey::from_bytes(&[number.checked_add(1).unwrap(); 32]).unwrap();
@@ -89,7 +89,12 @@ fn make_node(number: u8) -> Node {
 }
 
 fn addressed(number: u8) -> Node {
-    Node::new(node(number).public_key(), Some(Host::Ip([10, 1, 0, number].into())), 30303, 0)
+    Node::new(
+        node(number).public_key(),
+        Some(Host::Ip([10, 0, number % 2, number + 100].into())),
+        30303,
+        0,
+    )
 }
 
 /// The scheduler, and what an onlooker knows.
@@ -104,6 +109,9 @@ struct Model {
     lost: Option<NodeId>,
     renewing: BTreeSet<NodeId>,
     peers: BTreeMap<NodeId, bool>,
+    max_dialed_per_prefix: usize,
+    /// The networks of candidates that were dialed, and not added to the static list since.
+    networks: BTreeMap<NodeId, Prefix>,
     /// When a node may be dialed again.
     past: BTreeMap<NodeId, Instant>,
     log: Vec<String>,
@@ -115,9 +123,14 @@ impl Model {
         let mut config = Config::new(nodes[0].id());
         config.max_dialed = MAX_DIALED;
         config.max_active_dials = MAX_ACTIVE;
+        let max_dialed_per_prefix = usize::from(seed % 3) + 1;
+        config.max_dialed_per_prefix = max_dialed_per_prefix;
+        config.lan_policy = LanPolicy::Limit;
         config.net_restrict = Some("10.0.0.0/8".parse().unwrap());
         config.static_nodes = vec![node(5), node(1)];
         config.bootnodes = vec![node(6), node(2)];
+        // One of them is a bootnode, too.
+        config.anchors = vec![node(7), node(6)];
         #[expect(clippy::disallowed_methods, reason = "an Instant can only be had from the clock")]
         let now = Instant::now();
         let mut model = Self {
@@ -130,6 +143,8 @@ impl Model {
             lost: None,
             renewing: BTreeSet::new(),
             peers: BTreeMap::new(),
+            max_dialed_per_prefix,
+            networks: BTreeMap::new(),
             past: BTreeMap::new(),
             log: Vec::new(),
         };
@@ -156,7 +171,10 @@ impl Model {
                 assert!(result.is_err() || wanted > 0, "a candidate was taken without a slot");
                 assert!(result.is_ok() || self.scheduler.wanted_candidates() == wanted);
             }
-            Step::AddStatic(number) => self.input(Input::AddStatic(node(number))),
+            Step::AddStatic(number) => {
+                self.networks.remove(&self.id(number));
+                self.input(Input::AddStatic(node(number)));
+            }
             Step::RemoveStatic(number) => {
                 let id = self.id(number);
                 if self.scheduler.is_static(id) {
@@ -169,7 +187,7 @@ impl Model {
                 let id = self.id(number);
                 self.renewing.remove(&id);
                 self.peers.insert(id, false);
-                self.input(Input::PeerAdded { id, dialed: false, kind: None });
+                self.input(Input::PeerAdded { id, dialed: false, kind: None, remote_addr: None });
             }
             Step::Gone(number) => {
                 let id = self.id(number);
@@ -196,7 +214,12 @@ impl Model {
                 // The contract: the peer is told first. One in eight dials breaks it.
                 if outcome == Outcome::Added && pick < 224 {
                     self.peers.insert(id, true);
-                    self.input(Input::PeerAdded { id, dialed: true, kind: Some(kind) });
+                    self.input(Input::PeerAdded {
+                        id,
+                        dialed: true,
+                        kind: Some(kind),
+                        remote_addr: None,
+                    });
                 }
                 if outcome == Outcome::Collided {
                     self.past.remove(&id);
@@ -271,6 +294,9 @@ impl Model {
         assert!(!twice, "it dials a node twice at once");
         assert!(!self.ended.contains(&dial), "it uses the name of a dial twice");
         self.running.insert(dial, (id, kind));
+        if matches!(kind, DialKind::Anchor | DialKind::Dynamic) {
+            self.networks.insert(id, prefix_group(addr.ip()));
+        }
 
         // Once more with a newer address is within the same attempt, and not held back.
         let renewal = self.renewing.remove(&id);
@@ -288,6 +314,13 @@ impl Model {
         let wanted = self.scheduler.wanted_candidates();
         assert!(wanted == 0 || stats.dialed + stats.dialing + wanted <= MAX_DIALED);
         assert!(stats.dialing + wanted <= MAX_ACTIVE);
+        let Self { networks, running, peers, .. } = self;
+        let is_dialed = |id| running.values().any(|&(running, _)| running == id);
+        networks.retain(|id, _| is_dialed(*id) || peers.get(id) == Some(&true));
+        for network in networks.values() {
+            let count = networks.values().filter(|other| *other == network).count();
+            assert!(count <= self.max_dialed_per_prefix, "{count} nodes of {network} are dialed");
+        }
         // No static node waits while there is a free dial.
         for node in &self.nodes {
             if self.scheduler.is_static(node.id()) {

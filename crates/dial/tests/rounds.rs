@@ -4,10 +4,12 @@
 
 mod rounds {
     mod addresses;
+    mod anchors;
     mod bootnodes;
     mod candidates;
     mod collisions;
     mod driver_faults;
+    mod networks;
     mod statics;
     mod world;
 }

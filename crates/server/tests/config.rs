@@ -105,7 +105,7 @@ fn without_port(n: u16) -> Node {
 #[test]
 fn options_that_must_not_be_zero() {
     type Change = fn(&mut Config);
-    let table: [(&str, Change); 17] = [
+    let table: [(&str, Change); 18] = [
         ("setup_timeout", |config| config.setup_timeout = Duration::ZERO),
         ("inbound.per_prefix", |config| config.inbound.per_prefix = 0),
         ("peer.hello_timeout", |config| config.peer.hello_timeout = Duration::ZERO),
@@ -118,6 +118,7 @@ fn options_that_must_not_be_zero() {
         ("rlpx.write_timeout", |config| config.rlpx.write_timeout = Duration::ZERO),
         ("rlpx.max_message_size", |config| config.rlpx.max_message_size = 0),
         ("dial.max_active_dials", |config| config.dial.max_active_dials = 0),
+        ("dial.max_dialed_per_prefix", |config| config.dial.max_dialed_per_prefix = 0),
         ("dial.resolve_timeout", |config| config.dial.resolve_timeout = Duration::ZERO),
         ("dial.static_backoff", |config| config.dial.static_backoff = from_zero()),
         ("dial.dynamic_backoff", |config| config.dial.dynamic_backoff = from_zero()),
@@ -279,6 +280,8 @@ fn the_defaults() {
 
     let scheduler = devp2p_dial::Config::new(id(1));
     assert_eq!(config.dial.max_active_dials, 16);
+    assert_eq!(config.dial.max_dialed_per_prefix, 2);
+    assert_eq!(config.dial.lan_policy, LanPolicy::Exempt);
     assert_eq!(config.dial.history, Duration::from_secs(35));
     assert_eq!(config.dial.bootstrap_after, Duration::from_secs(20));
     assert_eq!(config.dial.static_backoff, scheduler.static_backoff);

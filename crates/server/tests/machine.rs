@@ -4,6 +4,8 @@
 
 #[path = "machine/admission.rs"]
 mod admission;
+#[path = "machine/anchors.rs"]
+mod anchors;
 #[path = "machine/inbound.rs"]
 mod inbound;
 #[path = "machine/properties.rs"]

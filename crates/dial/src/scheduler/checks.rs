@@ -1,12 +1,12 @@
 //! The checks: what may be dialed, and when.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
 use devp2p_core::{Host, Node, NodeId};
 
 use super::{FEW_PEERS, Scheduler};
 use crate::{
-    Refusal,
+    DialKind, Refusal,
     target::{Step, Target},
 };
 
@@ -52,7 +52,8 @@ impl Scheduler {
         {
             return Some(Refusal::BackingOff { until });
         }
-        (self.wanted_candidates() == 0).then_some(Refusal::NoSlot)
+        self.network_refusal(node, DialKind::Dynamic)
+            .or_else(|| (self.wanted_candidates() == 0).then_some(Refusal::NoSlot))
     }
 
     /// Why a static node or a bootnode is not dialed, slots apart.
@@ -115,19 +116,35 @@ impl Scheduler {
         if self.inbound.pending(id, now).is_some() {
             return Some(Refusal::PendingInbound);
         }
-        (dialable && self.allowed(node).is_none()).then_some(Refusal::NetRestrict)
+        let outside = dialable && !node.tcp_addrs().iter().any(|addr| self.is_inside(addr));
+        outside.then_some(Refusal::NetRestrict)
     }
 
-    /// The node with only addresses that may be dialed, if it has any.
-    pub(super) fn allowed(&self, node: &Node) -> Option<Node> {
-        let Some(networks) = &self.config.net_restrict else { return Some(node.clone()) };
+    /// Whether its networks have no place for a node that is to be dialed as `kind`.
+    pub(super) fn network_refusal(&self, node: &Node, kind: DialKind) -> Option<Refusal> {
+        let dialable = !node.tcp_addrs().is_empty();
+        dialable.then(|| self.allowed(node, kind).err()).flatten()
+    }
+
+    /// The node with only addresses that may be dialed.
+    pub(super) fn allowed(&self, node: &Node, kind: DialKind) -> Result<Node, Refusal> {
+        let has_place = |addr: &SocketAddr| {
+            !kind.is_our_choice() || !self.networks.is_full(node.id(), addr.ip())
+        };
         let addrs = node.tcp_addrs();
-        let first = addrs.iter().find(|addr| networks.contains(addr.ip()))?;
-        if addrs.iter().all(|addr| networks.contains(addr.ip())) {
-            return Some(node.clone());
+        if addrs.iter().all(|addr| self.is_inside(addr) && has_place(addr)) {
+            return Ok(node.clone());
         }
+        let mut inside = addrs.iter().filter(|addr| self.is_inside(addr)).peekable();
+        inside.peek().ok_or(Refusal::NetRestrict)?;
+        let first = inside.find(|addr| has_place(addr)).ok_or(Refusal::PrefixLimit)?;
         let udp = node.udp_port().unwrap_or(0);
-        Some(Node::new(node.public_key(), Some(Host::Ip(first.ip())), first.port(), udp))
+        Ok(Node::new(node.public_key(), Some(Host::Ip(first.ip())), first.port(), udp))
+    }
+
+    /// Whether the address is in the networks that may be dialed.
+    fn is_inside(&self, addr: &SocketAddr) -> bool {
+        self.config.net_restrict.as_ref().is_none_or(|networks| networks.contains(addr.ip()))
     }
 
     /// When a refusal ends by itself.

@@ -20,7 +20,8 @@ impl Scheduler {
     ) {
         let result = result.filter(|node| node.id() == attempt.node.id());
         let found = match result.filter(|node| !node.tcp_addrs().is_empty()) {
-            Some(node) => self.allowed(&node).ok_or(Refusal::NetRestrict),
+            // Whether its networks have a place is asked when it is dialed.
+            Some(node) => self.allowed(&node, DialKind::Static),
             None => Err(Refusal::NoAddress),
         };
         match attempt.stage {
@@ -58,7 +59,8 @@ impl Scheduler {
     }
 
     fn dial_found(&mut self, now: Instant, attempt: &Attempt, node: &Node) {
-        match self.node_refusal(now, node, false) {
+        let refusal = self.node_refusal(now, node, false);
+        match refusal.or_else(|| self.network_refusal(node, attempt.kind)) {
             None => self.dial(now, attempt.kind, node, attempt.renewed),
             Some(refusal) => self.give_up(now, attempt, refusal),
         }
@@ -67,7 +69,7 @@ impl Scheduler {
     fn give_up(&mut self, now: Instant, attempt: &Attempt, refusal: Refusal) {
         let id = attempt.node.id();
         self.tell_refusal(id, refusal);
-        if attempt.kind == DialKind::Dynamic {
+        if attempt.kind.is_our_choice() {
             self.record_failure(now, id);
         }
         self.requeue(now, id);

@@ -237,7 +237,7 @@ fn the_first_check_that_fails_is_told() {
     assert_eq!(world.offer([2]), [2]);
     assert_eq!(world.offer_node(outside(2)), Err(Refusal::AlreadyDialing));
     world.input(Input::PendingInbound { id: id(2) });
-    world.input(Input::PeerAdded { id: id(2), dialed: true, kind: None });
+    world.input(Input::PeerAdded { id: id(2), dialed: true, kind: None, remote_addr: None });
     world.end(2, Outcome::Added);
     assert_eq!(world.offer_node(outside(2)), Err(Refusal::AlreadyConnected));
     world.drop_peer(2);

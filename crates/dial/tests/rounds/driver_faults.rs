@@ -81,7 +81,7 @@ fn after_stop_there_is_no_output() {
     world.scheduler.handle_input(world.now, Input::Stop);
     assert!(world.scheduler.poll_output().is_none(), "what was waiting is dropped");
 
-    world.input(Input::PeerAdded { id: id(1), dialed: true, kind: None });
+    world.input(Input::PeerAdded { id: id(1), dialed: true, kind: None, remote_addr: None });
     world.end(1, Outcome::HandshakeFailed);
     world.resolved(2, Some(node(2)));
     world.add_static(5);

@@ -147,7 +147,12 @@ impl World {
     /// The dial succeeds.
     pub(crate) fn connect(&mut self, number: u32) {
         let (_, kind) = self.running[&id(number)];
-        self.input(Input::PeerAdded { id: id(number), dialed: true, kind: Some(kind) });
+        self.input(Input::PeerAdded {
+            id: id(number),
+            dialed: true,
+            kind: Some(kind),
+            remote_addr: None,
+        });
         self.end(number, Outcome::Added);
     }
 
@@ -173,11 +178,21 @@ impl World {
     }
 
     pub(crate) fn inbound_peer(&mut self, number: u32) {
-        self.input(Input::PeerAdded { id: id(number), dialed: false, kind: None });
+        self.input(Input::PeerAdded {
+            id: id(number),
+            dialed: false,
+            kind: None,
+            remote_addr: None,
+        });
     }
 
     pub(crate) fn dialed_peer(&mut self, number: u32) {
-        self.input(Input::PeerAdded { id: id(number), dialed: true, kind: None });
+        self.input(Input::PeerAdded {
+            id: id(number),
+            dialed: true,
+            kind: None,
+            remote_addr: None,
+        });
     }
 
     pub(crate) fn drop_peer(&mut self, number: u32) {

@@ -140,7 +140,12 @@ impl World {
         match outcome {
             Outcome::Added => {
                 self.peers.insert(id);
-                self.input(Input::PeerAdded { id, dialed: true, kind: Some(DialKind::Static) });
+                self.input(Input::PeerAdded {
+                    id,
+                    dialed: true,
+                    kind: Some(DialKind::Static),
+                    remote_addr: None,
+                });
             }
             Outcome::Refused => self.input(Input::Refused { id }),
             _ => {}
@@ -232,7 +237,7 @@ fn connected(make: &impl Fn() -> Result<World, Seen>) -> Result<(), Seen> {
     let id = node.id();
     world.peers.insert(id);
     world.input(Input::PendingInbound { id });
-    world.input(Input::PeerAdded { id, dialed: false, kind: None });
+    world.input(Input::PeerAdded { id, dialed: false, kind: None, remote_addr: None });
     world.input(Input::PendingInboundDone { id });
     world.input(Input::AddStatic(node.clone()));
     world.candidate(&node);
@@ -262,7 +267,8 @@ fn wanted(make: &impl Fn() -> Result<World, Seen>) -> Result<(), Seen> {
     let mut world = make()?;
     let mut rng = Rng::from_seed([6; 32]);
     let mut next = || {
-        let address = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 30_303));
+        // In a local network, so that no limit by address concerns it.
+        let address = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 30_303));
         node_at(devp2p_core::NodeKey::from_rng(&mut rng).public_key(), address)
     };
     for _ in 0..TOO_MANY {
@@ -324,7 +330,12 @@ fn one_dial(make: &impl Fn() -> Result<World, Seen>) -> Result<(), Seen> {
                 world.input(Input::PendingInbound { id });
                 if rng.below(2) == 0 {
                     world.peers.insert(id);
-                    world.input(Input::PeerAdded { id, dialed: false, kind: None });
+                    world.input(Input::PeerAdded {
+                        id,
+                        dialed: false,
+                        kind: None,
+                        remote_addr: None,
+                    });
                 }
                 world.input(Input::PendingInboundDone { id });
             }

@@ -3,6 +3,7 @@
 //! Nothing here opens a socket, reads a clock or draws entropy. Tell [`Core`] what happened, drain
 //! [`Core::poll_output`] to `None`, then wait for [`Core::poll_timeout`].
 
+mod anchors;
 mod checks;
 mod peers;
 mod setups;
@@ -21,7 +22,7 @@ use tracing::{debug, field::display, info, trace};
 
 use self::{
     checks::{Applicant, Occupancy, check},
-    setups::{Rival, Setup, Setups},
+    setups::{Dial, Rival, Setup, Setups},
     throttle::InboundThrottle,
 };
 pub use self::{
@@ -173,7 +174,7 @@ impl Core {
         if self.stopped {
             return None;
         }
-        self.setups.insert(Setup::new(direction, None, expected))
+        self.setups.insert(Setup::new(direction, expected))
     }
 
     /// An inbound stream was accepted into a slot.
@@ -292,7 +293,8 @@ impl Core {
             capabilities: hello.capabilities.clone(),
             shared: shared.to_vec(),
             direction: setup.direction,
-            dialed_as: setup.dial.map(|(_, kind)| kind),
+            dialed_as: setup.dial.as_ref().map(|dial| dial.kind),
+            node: setup.dial.as_ref().map(|dial| dial.node.clone()),
             trusted: self.config.trusted.contains(&node),
             added_at: now,
             local_addr,
@@ -307,6 +309,7 @@ impl Core {
                 id: node,
                 dialed: setup.direction == Direction::Outbound,
                 kind: entry.dialed_as,
+                remote_addr,
             },
         );
         self.peers.insert(node, entry);
@@ -459,6 +462,15 @@ impl Core {
         self.peers.get(&id)
     }
 
+    /// The peers to dial first after a restart, the best first: of those that we chose and dialed
+    /// ourselves the ones that have been connected for the longest time, a minute at least, four
+    /// at most, and of different networks as far as there are any.
+    ///
+    /// Peers that dialed us are none: anybody can do that as often as he likes.
+    pub fn anchors(&self, now: Instant) -> Vec<Node> {
+        anchors::choose(self.peers.values(), now)
+    }
+
     /// Whether no limit concerns the node.
     pub fn is_trusted(&self, id: NodeId) -> bool {
         self.config.trusted.contains(&id)
@@ -519,7 +531,7 @@ impl Core {
             DisconnectReason::AlreadyConnected => Outcome::Collided,
             _ => Outcome::Refused,
         });
-        if let (Some(_), Some(id)) = (setup.dial, setup.expected) {
+        if let (Some(_), Some(id)) = (&setup.dial, setup.expected) {
             self.tell_scheduler(now, Input::Refused { id });
         }
     }
@@ -530,9 +542,9 @@ impl Core {
         if let (true, Some(remote)) = (setup.announced, setup.remote) {
             self.tell_scheduler(now, Input::PendingInboundDone { id: remote.into() });
         }
-        if let Some((dial, _)) = setup.dial {
+        if let Some(dial) = &setup.dial {
             trace!(?outcome, "Dial task done");
-            self.tell_scheduler(now, Input::DialDone { dial, outcome });
+            self.tell_scheduler(now, Input::DialDone { dial: dial.id, outcome });
         }
     }
 
@@ -547,8 +559,7 @@ impl Core {
                 // Breaks the scheduler's contract; nobody would do it any more.
                 _ if self.stopped => {}
                 devp2p_dial::Output::Dial { dial, node, kind } => {
-                    let setup =
-                        Setup::new(Direction::Outbound, Some((dial, kind)), Some(node.id()));
+                    let setup = Setup::dial(Dial { id: dial, kind, node: node.clone() });
                     // Outbound set-ups need no slot: the scheduler limits them.
                     if let Some(setup) = self.setups.insert(setup) {
                         trace!(%node, ?kind, "New dial task");

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 
-use devp2p_core::PublicKey;
+use devp2p_core::{Node, PublicKey};
 use devp2p_dial::DialKind;
 use devp2p_peer::{Capability, Direction, DisconnectReason};
 
@@ -24,6 +24,8 @@ pub struct PeerEntry {
     pub direction: Direction,
     /// Why we dialed it, where the scheduler did.
     pub dialed_as: Option<DialKind>,
+    /// The node as the scheduler had it dialed.
+    pub node: Option<Node>,
     /// Whether no limit concerns it.
     pub trusted: bool,
     /// When it was added.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use devp2p_core::{NodeId, PublicKey};
+use devp2p_core::{Node, NodeId, PublicKey};
 use devp2p_dial::{DialId, DialKind, Outcome};
 use devp2p_peer::{Direction, DisconnectReason};
 
@@ -39,7 +39,7 @@ pub enum SetupFailure {
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) direction: Direction,
-    pub(super) dial: Option<(DialId, DialKind)>,
+    pub(super) dial: Option<Dial>,
     pub(super) expected: Option<NodeId>,
     pub(super) remote: Option<PublicKey>,
     /// A checkpoint refused it; what the dial scheduler will hear of it.
@@ -50,14 +50,25 @@ pub(super) struct Setup {
     pub(super) unwanted: bool,
 }
 
+/// What the dial scheduler had wanted.
+#[derive(Debug)]
+pub(super) struct Dial {
+    pub(super) id: DialId,
+    pub(super) kind: DialKind,
+    pub(super) node: Node,
+}
+
 impl Setup {
-    pub(super) const fn new(
-        direction: Direction,
-        dial: Option<(DialId, DialKind)>,
-        expected: Option<NodeId>,
-    ) -> Self {
-        let (remote, refused) = (None, None);
+    /// A stream that is accepted, or handed in.
+    pub(super) const fn new(direction: Direction, expected: Option<NodeId>) -> Self {
+        let (dial, remote, refused) = (None, None, None);
         Self { direction, dial, expected, remote, refused, announced: false, unwanted: false }
+    }
+
+    /// A dial of the scheduler.
+    pub(super) fn dial(dial: Dial) -> Self {
+        let expected = Some(dial.node.id());
+        Self { dial: Some(dial), ..Self::new(Direction::Outbound, expected) }
     }
 
     /// Dials of the scheduler are counted there.

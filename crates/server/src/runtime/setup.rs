@@ -123,7 +123,7 @@ pub(super) async fn dial(slot: Slot, node: Node, kind: DialKind) {
     let shared = Arc::clone(&slot.shared);
     let flags = match kind {
         DialKind::Static => "staticdial",
-        DialKind::Bootstrap | DialKind::Dynamic => "dyndial",
+        DialKind::Anchor | DialKind::Bootstrap | DialKind::Dynamic => "dyndial",
     };
     let span = conn_span(Some(node.id()), node.tcp_addr(), flags);
     let quit = shared.quit.clone();

@@ -55,7 +55,7 @@ impl DialScheduler for Recorder {
     fn handle_input(&mut self, _: Instant, input: Input) {
         let n = |of: NodeId| (0..=OWN).find(|&n| id(n) == of).unwrap();
         let told = match input {
-            Input::PeerAdded { id, dialed, kind } => {
+            Input::PeerAdded { id, dialed, kind, .. } => {
                 let how = if dialed { "dialed" } else { "inbound" };
                 let kind = kind.map(|kind| format!(" {kind}")).unwrap_or_default();
                 format!("added {} {how}{kind}", n(id))
@@ -165,7 +165,11 @@ impl World {
 
     /// The scheduler wants the node dialed, and the machine has it done.
     pub(crate) fn dial(&mut self, n: u8) -> SetupId {
-        self.order(n);
+        self.dial_as(node(n), DialKind::Static)
+    }
+
+    pub(crate) fn dial_as(&mut self, node: Node, kind: DialKind) -> SetupId {
+        self.order_as(node, kind);
         self.core.handle_timeout(self.now);
         match self.outputs().pop() {
             Some(Output::Dial { setup, .. }) => setup,
@@ -174,9 +178,13 @@ impl World {
     }
 
     pub(crate) fn order(&mut self, n: u8) {
+        self.order_as(node(n), DialKind::Static);
+    }
+
+    fn order_as(&mut self, node: Node, kind: DialKind) {
         self.dials += 1;
         let dial = DialId::new(self.dials);
-        let order = devp2p_dial::Output::Dial { dial, node: node(n), kind: DialKind::Static };
+        let order = devp2p_dial::Output::Dial { dial, node, kind };
         self.orders.lock().unwrap().push_back(order);
     }
 
