@@ -83,16 +83,19 @@ impl Packet {
     /// Encodes and signs the packet.
     ///
     /// # Errors
-    /// Where it is larger than [`MAX_PACKET_SIZE`]: more than
-    /// [`MAX_NEIGHBORS`](super::MAX_NEIGHBORS), or a record that is none.
+    /// [`EncodeError::Record`], and [`EncodeError::Size`] for neighbors or a record that are too
+    /// many or too large for [`MAX_PACKET_SIZE`].
     pub fn seal(&self, signer: &impl Signer) -> Result<Sealed, EncodeError> {
+        if !self.is_encodable() {
+            return Err(EncodeError::Record);
+        }
         // The type goes in front of the data.
         let mut buffer = BytesMut::with_capacity(MAX_PACKET_SIZE);
         buffer.resize(SIGNED_AT, 0);
         buffer.extend_from_slice(&[self.kind().code()]);
         encode(self, &mut buffer);
         if buffer.len() > MAX_PACKET_SIZE {
-            return Err(EncodeError { size: buffer.len() });
+            return Err(EncodeError::Size(buffer.len()));
         }
         let (head, signed) = buffer.split_at_mut(SIGNED_AT);
         let signature = signer.sign(&keccak(signed));

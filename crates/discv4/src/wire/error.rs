@@ -41,10 +41,14 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// A packet that cannot be sent: of so many bytes it is larger than [`MAX_PACKET_SIZE`].
+/// Why a packet cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EncodeError {
-    pub(super) size: usize,
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The record of an ENRRESPONSE is not one RLP list.
+    Record,
+    /// So many bytes are more than [`MAX_PACKET_SIZE`].
+    Size(usize),
 }
 
 impl EncodeError {
@@ -56,7 +60,12 @@ impl EncodeError {
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a packet of {} bytes, {MAX_PACKET_SIZE} are allowed", self.size)
+        match self {
+            Self::Record => f.write_str("the record is not an rlp list"),
+            Self::Size(size) => {
+                write!(f, "a packet of {size} bytes, {MAX_PACKET_SIZE} are allowed")
+            }
+        }
     }
 }
 

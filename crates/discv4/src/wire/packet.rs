@@ -103,8 +103,8 @@ pub struct EnrRequest {
 pub struct EnrResponse {
     /// The hash of the ENRREQUEST.
     pub request_hash: Hash,
-    /// The record as it came. It is not verified: that is as expensive as a signature, and worth
-    /// nothing before the hash is known to be that of a request.
+    /// The record as it came, an RLP list. It is not verified: that is as expensive as a
+    /// signature, and worth nothing before the hash is known to be that of a request.
     pub record: Bytes,
 }
 
@@ -162,6 +162,16 @@ impl Packet {
         }
     }
 
+    /// Whether what it consists of can be written at all.
+    pub(super) fn is_encodable(&self) -> bool {
+        match self {
+            Self::EnrResponse(response) => {
+                RlpItem::whole(&response.record).as_ref().is_some_and(is_list)
+            }
+            _ => true,
+        }
+    }
+
     /// Reads the data of a packet; what follows the elements that are known is not looked at.
     pub(super) fn decode(kind: PacketKind, data: &[u8]) -> Option<Self> {
         let (list, _) = RlpItem::split(data)?;
@@ -193,7 +203,7 @@ impl Packet {
             }
             PacketKind::EnrResponse => Self::EnrResponse(EnrResponse {
                 request_hash: hash(items.next()?)?,
-                record: Bytes::copy_from_slice(items.next()?.raw()),
+                record: Bytes::copy_from_slice(items.next().filter(is_list)?.raw()),
             }),
         })
     }
@@ -276,10 +286,10 @@ impl Endpoint {
         Self { ip: Some(udp.ip()), udp: udp.port(), tcp }
     }
 
-    /// The UDP address, where there is one.
+    /// The UDP address, where there is one that can be sent to.
     pub fn udp_addr(&self) -> Option<SocketAddr> {
-        let ip = self.ip.filter(|ip| !ip.is_unspecified())?;
-        (self.udp != 0).then(|| SocketAddr::new(ip.to_canonical(), self.udp))
+        let ip = self.ip?.to_canonical();
+        (!ip.is_unspecified() && self.udp != 0).then(|| SocketAddr::new(ip, self.udp))
     }
 }
 
@@ -407,8 +417,14 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(|v6| IpAddr::from(v6).to_canonical())
 }
 
+/// A port. ethereumjs writes two bytes always, so that ports below 256 begin with a zero.
 fn port(item: RlpItem<'_>) -> Option<u16> {
-    u16::try_from(item.uint()?).ok()
+    let digits = item.string()?;
+    (digits.len() <= 2).then(|| digits.iter().fold(0, |port, &digit| port << 8 | u16::from(digit)))
+}
+
+fn is_list(item: &RlpItem<'_>) -> bool {
+    item.list().is_some()
 }
 
 fn hash(item: RlpItem<'_>) -> Option<Hash> {
