@@ -1,0 +1,129 @@
+use std::time::Duration;
+
+use devp2p_core::{LanPolicy, NetRestrict, Node, Rate};
+
+/// What a [`Discv4`](crate::Discv4) is told at its start. The defaults are safe; where the
+/// specification or go-ethereum has a value, it is that one.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The nodes to begin with. They are never forgotten, and tried again within a minute for ever
+    /// while they do not answer.
+    pub bootstrap_nodes: Vec<Node>,
+    /// Where set, only nodes in these networks are spoken to, listened to and told of.
+    pub net_restrict: Option<NetRestrict>,
+    /// Whether limits by address hold in local networks too.
+    pub lan_policy: LanPolicy,
+    /// The limits and intervals of the table.
+    pub table: devp2p_kad::Config,
+    /// The limits of a lookup.
+    pub lookup: devp2p_kad::LookupConfig,
+
+    /// How long to wait for an answer. 500 ms.
+    pub request_timeout: Duration,
+    /// How much longer to wait for more nodes after a part of an answer to FINDNODE. 100 ms: the
+    /// parts are sent at once, so that only reordering on the way separates them.
+    pub neighbors_pause: Duration,
+    /// How long a node that we are about to ask has for its PING, after it answered ours; in
+    /// answering it we prove our endpoint. 500 ms: whoever needs the proof asks for it at once.
+    pub proof_timeout: Duration,
+    /// The pause between that answer and what we ask. 20 ms: if the two change places on the way,
+    /// the question comes from a node without proof, and is lost.
+    pub proof_delay: Duration,
+    /// For how long a packet of ours is valid. 20 s.
+    pub packet_lifetime: Duration,
+    /// For how long a proof of an endpoint is valid. 12 h.
+    pub bond_expiry: Duration,
+
+    /// The proofs that are kept. 8,192: thirty times the table, in about a megabyte.
+    pub max_bonds: usize,
+    /// The proofs that are kept of nodes in one prefix. 64: a house, not a street.
+    pub max_bonds_per_prefix: usize,
+    /// The requests that wait for an answer at once. 1,024: more than all lookups and the table
+    /// need together; half of them at most are PINGs in answer to PINGs.
+    pub max_requests: usize,
+    /// The packets of all senders in one prefix who have not proved their endpoint: 30 a second,
+    /// and 120 at once.
+    pub stranger_rate: Rate,
+    /// The packets of all senders who have not proved their endpoint. 8,000 a second: each may cost
+    /// the recovery of a signature, so this bounds what forged senders can make us compute.
+    pub stranger_rate_total: Rate,
+    /// The packets of an endpoint that is proved. 60 a second, and 120 at once: several lookups.
+    pub bonded_rate: Rate,
+    /// PINGs in answer to PINGs, to one prefix. 5 a second, and 20 at once: a house full of nodes
+    /// that start together; and little enough that a stream of forged PINGs brings its victim
+    /// less than twice its bytes.
+    pub ping_back_rate: Rate,
+    /// PINGs to nodes that are known only from others, to one IP address. One a second.
+    pub hearsay_rate: Rate,
+    /// For how many senders each of these rates is kept. 1,024, in 32 bytes each; a flood from
+    /// more makes them forget some.
+    pub rate_keys: usize,
+
+    /// The lookups that run at once. 8.
+    pub max_lookups: usize,
+    /// The lookups that wait for their turn. 64: after those comes
+    /// [`RequestError::Busy`](crate::RequestError::Busy).
+    pub max_waiting_lookups: usize,
+    /// The least time between the starts of two random lookups. 1 s.
+    pub random_lookup_interval: Duration,
+    /// The longest time between two refreshes of the table; the shortest is half of it. 30 min.
+    pub refresh_interval: Duration,
+    /// The random lookups in a refresh, beside that for our own id. 3.
+    pub refresh_lookups: usize,
+    /// The time between two refreshes while the table is empty. 10 s.
+    pub empty_refresh_interval: Duration,
+
+    /// Whether the records of the nodes in the table are fetched, and fetched again when they
+    /// change.
+    pub request_records: bool,
+    /// A node that passed more checks than this is worth remembering. 5.
+    pub remember_checks: u32,
+    /// So is one that has been in the table for this long; and after this long it is remembered
+    /// again. 30 min.
+    pub remember_interval: Duration,
+    /// The events that wait to be polled; the oldest are lost beyond it. 4,096: many more than one
+    /// call makes.
+    pub max_events: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bootstrap_nodes: Vec::new(),
+            net_restrict: None,
+            lan_policy: LanPolicy::Exempt,
+            table: devp2p_kad::Config::default(),
+            lookup: devp2p_kad::LookupConfig::default(),
+            request_timeout: Duration::from_millis(500),
+            neighbors_pause: Duration::from_millis(100),
+            proof_timeout: Duration::from_millis(500),
+            proof_delay: Duration::from_millis(20),
+            packet_lifetime: Duration::from_secs(20),
+            bond_expiry: Duration::from_hours(12),
+            max_bonds: 8_192,
+            max_bonds_per_prefix: 64,
+            max_requests: 1_024,
+            stranger_rate: rate(30, 120),
+            stranger_rate_total: rate(8_000, 8_000),
+            bonded_rate: rate(60, 120),
+            ping_back_rate: rate(5, 20),
+            hearsay_rate: rate(1, 1),
+            rate_keys: 1_024,
+            max_lookups: 8,
+            max_waiting_lookups: 64,
+            random_lookup_interval: Duration::from_secs(1),
+            refresh_interval: Duration::from_mins(30),
+            refresh_lookups: 3,
+            empty_refresh_interval: Duration::from_secs(10),
+            request_records: true,
+            remember_checks: 5,
+            remember_interval: Duration::from_mins(30),
+            max_events: 4_096,
+        }
+    }
+}
+
+fn rate(per_second: u32, burst: u32) -> Rate {
+    Rate { burst, ..Rate::per_second(per_second) }
+}
