@@ -115,7 +115,7 @@ impl World {
             }
             7 => {
                 self.peers.insert(id, false);
-                self.input(Input::PeerAdded { id, dialed: false, kind: None });
+                self.input(Input::PeerAdded { id, dialed: false, kind: None, remote_addr: None });
             }
             8 => {
                 self.peers.remove(&id);
@@ -157,7 +157,8 @@ impl World {
         let (id, kind) = self.running.remove(&dial).expect("it is running");
         if outcome == Outcome::Added {
             self.peers.insert(id, true);
-            self.input(Input::PeerAdded { id, dialed: true, kind: Some(kind) });
+            let kind = Some(kind);
+            self.input(Input::PeerAdded { id, dialed: true, kind, remote_addr: None });
         }
         if outcome == Outcome::Collided {
             self.recent.remove(&id);

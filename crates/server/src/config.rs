@@ -2,6 +2,7 @@
 
 mod dial;
 mod problem;
+mod shares;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -15,6 +16,7 @@ use devp2p_peer::{Hello, Protocol, check_protocols};
 pub use self::{
     dial::DialOptions,
     problem::{ConfigError, Problem, Warning},
+    shares::DiscoveryShares,
 };
 use crate::{CoreConfig, Dialer, InboundLimits};
 
@@ -67,6 +69,8 @@ pub struct Config {
     /// The limits and waits of the dial scheduler. A scheduler that takes the place of the default
     /// one has its own.
     pub dial: DialOptions,
+    /// In which shares the sources of candidates are mixed.
+    pub shares: DiscoveryShares,
     /// The limits on inbound connections by address. `net_restrict` above wins over the one in
     /// here.
     pub inbound: InboundLimits,
@@ -175,6 +179,7 @@ impl Config {
             check("rlpx.max_message_size", self.rlpx.max_message_size == 0);
         }
         zeros.extend(self.dial.zeros());
+        zeros.extend(self.shares.zeros());
         zeros
     }
 
@@ -264,6 +269,7 @@ impl Default for Config {
             no_dial: false,
             enable_msg_events: false,
             dial: DialOptions::default(),
+            shares: DiscoveryShares::default(),
             inbound: InboundLimits::default(),
             setup_timeout: Duration::from_secs(5),
             peer: devp2p_peer::Config::default(),

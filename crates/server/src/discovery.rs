@@ -7,9 +7,11 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{Node, NodeId};
+use devp2p_core::{Node, PublicKey};
 use futures::{Stream, future::BoxFuture};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, sleep_until};
+
+use crate::{Mix, runtime};
 
 /// A source of nodes to dial.
 ///
@@ -25,22 +27,49 @@ use tokio::time::{Sleep, sleep};
 ///
 /// The suite `contract::discovery` (feature `test-util`) checks this.
 pub trait Discovery: Stream<Item = Node> + Send + Unpin + 'static {
-    /// The freshest record of one node, where this source can find it.
-    fn resolve(&self, id: NodeId) -> BoxFuture<'static, Option<Node>>;
+    /// The freshest record of the node with this key, where this source can find it. (The key
+    /// rather than the id: searches of discv4 are for keys.)
+    fn resolve(&self, public_key: PublicKey) -> BoxFuture<'static, Option<Node>>;
 }
 
-/// Several sources as one: each in turn, one that has nothing now is passed over.
+/// Several sources as one, in fixed shares: a [`Mix`], and the sources that it is fed from.
 ///
-/// A source that ends is left out from then on; the mix itself does not end.
+/// A source that ends is left out from then on; the mix itself does not end. Of each source one
+/// candidate is fetched in advance.
 pub struct FairMix {
-    sources: Vec<Box<dyn Discovery>>,
-    next: usize,
+    mix: Mix,
+    sources: Vec<Option<Box<dyn Discovery>>>,
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl FairMix {
-    /// A mix of these sources.
+    /// A mix of these sources in equal shares.
     pub fn new(sources: impl IntoIterator<Item = Box<dyn Discovery>>) -> Self {
-        Self { sources: sources.into_iter().collect(), next: 0 }
+        Self::with_shares(sources.into_iter().map(|source| (1, source)))
+    }
+
+    /// A mix of these sources, each with its share of the candidates.
+    pub fn with_shares(sources: impl IntoIterator<Item = (u32, Box<dyn Discovery>)>) -> Self {
+        let (shares, sources): (Vec<_>, _) =
+            sources.into_iter().map(|(share, source)| (share, Some(source))).unzip();
+        Self { mix: Mix::new(shares, Mix::PATIENCE), sources, patience: None }
+    }
+
+    /// Asks every source that has room in the mix.
+    fn fill(&mut self, cx: &mut Context<'_>) {
+        for (index, place) in self.sources.iter_mut().enumerate() {
+            let Some(source) = place.as_mut().filter(|_| self.mix.wants(index)) else { continue };
+            match Pin::new(source).poll_next(cx) {
+                Poll::Ready(Some(node)) => {
+                    let _there_is_room = self.mix.push(index, node);
+                }
+                Poll::Ready(None) => {
+                    self.mix.end(index);
+                    *place = None;
+                }
+                Poll::Pending => {}
+            }
+        }
     }
 }
 
@@ -48,36 +77,28 @@ impl Stream for FairMix {
     type Item = Node;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Node>> {
-        let mut idle = 0;
-        while idle < self.sources.len() {
-            if self.next >= self.sources.len() {
-                self.next = 0;
+        let this = &mut *self;
+        this.fill(cx);
+        loop {
+            if let Some(node) = this.mix.next(runtime::now()) {
+                this.patience = None;
+                return Poll::Ready(Some(node));
             }
-            let turn = self.next;
-            let Some(source) = self.sources.get_mut(turn) else { break };
-            match Pin::new(source.as_mut()).poll_next(cx) {
-                Poll::Ready(Some(node)) => {
-                    self.next = turn.saturating_add(1);
-                    return Poll::Ready(Some(node));
-                }
-                Poll::Ready(None) => {
-                    // The one that moves up has its turn now.
-                    self.sources.remove(turn);
-                }
-                Poll::Pending => {
-                    self.next = turn.saturating_add(1);
-                    idle = idle.saturating_add(1);
-                }
+            let Some(until) = this.mix.poll_timeout() else { return Poll::Pending };
+            let patience = this.patience.get_or_insert_with(|| Box::pin(sleep_until(until.into())));
+            if patience.deadline() != until.into() {
+                patience.as_mut().reset(until.into());
             }
+            ready!(patience.as_mut().poll(cx));
         }
-        Poll::Pending
     }
 }
 
 impl Discovery for FairMix {
     /// Asks the sources one after the other.
-    fn resolve(&self, id: NodeId) -> BoxFuture<'static, Option<Node>> {
-        let lookups: Vec<_> = self.sources.iter().map(|source| source.resolve(id)).collect();
+    fn resolve(&self, public_key: PublicKey) -> BoxFuture<'static, Option<Node>> {
+        let sources = self.sources.iter().flatten();
+        let lookups: Vec<_> = sources.map(|source| source.resolve(public_key)).collect();
         Box::pin(async move {
             for lookup in lookups {
                 if let Some(node) = lookup.await {
@@ -91,7 +112,7 @@ impl Discovery for FairMix {
 
 impl fmt::Debug for FairMix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FairMix").field("sources", &self.sources.len()).finish_non_exhaustive()
+        f.debug_struct("FairMix").field("mix", &self.mix).finish_non_exhaustive()
     }
 }
 
@@ -107,7 +128,7 @@ impl Stream for SubprotocolCandidates {
 }
 
 impl Discovery for SubprotocolCandidates {
-    fn resolve(&self, _: NodeId) -> BoxFuture<'static, Option<Node>> {
+    fn resolve(&self, _: PublicKey) -> BoxFuture<'static, Option<Node>> {
         Box::pin(std::future::ready(None))
     }
 }
@@ -153,8 +174,8 @@ impl Stream for NodeList {
 }
 
 impl Discovery for NodeList {
-    fn resolve(&self, id: NodeId) -> BoxFuture<'static, Option<Node>> {
-        let found = self.nodes.iter().find(|node| node.id() == id).cloned();
+    fn resolve(&self, public_key: PublicKey) -> BoxFuture<'static, Option<Node>> {
+        let found = self.nodes.iter().find(|node| node.public_key() == public_key).cloned();
         Box::pin(std::future::ready(found))
     }
 }
@@ -185,6 +206,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_mix_waits_a_moment_for_the_one_whose_turn_it_is() {
+        let silent = Box::new(SubprotocolCandidates(stream::pending().boxed()));
+        let mut mix = FairMix::new([silent as Box<dyn Discovery>, source(&[1, 2])]);
+        let start = runtime::now();
+        assert_eq!(mix.next().now_or_never(), None);
+        assert_eq!(mix.next().await, Some(node(1)));
+        assert_eq!(runtime::now() - start, Mix::PATIENCE);
+        assert_eq!(mix.next().await, Some(node(2)));
+        assert_eq!(runtime::now() - start, Mix::PATIENCE * 3 / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_list_goes_round_once_a_second_and_resolves_its_own() {
         let mut list = NodeList::new([node(1), node(2)]);
         for round in 0..3 {
@@ -193,7 +226,7 @@ mod tests {
             assert_eq!(list.next().now_or_never(), None, "round {round}");
         }
         let mix = FairMix::new([source(&[]), Box::new(list) as Box<dyn Discovery>]);
-        assert_eq!(mix.resolve(node(2).id()).await, Some(node(2)));
-        assert_eq!(mix.resolve(node(3).id()).await, None);
+        assert_eq!(mix.resolve(node(2).public_key()).await, Some(node(2)));
+        assert_eq!(mix.resolve(node(3).public_key()).await, None);
     }
 }

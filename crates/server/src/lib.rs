@@ -84,13 +84,13 @@ pub use rlpx::RlpxTransport;
 
 pub use self::{
     base_protocol::{BaseProtocol, MessageHook},
-    config::{Config, ConfigError, DialOptions, Problem, Warning},
+    config::{Config, ConfigError, DialOptions, DiscoveryShares, Problem, Warning},
     dialer::{DIAL_TIMEOUT, Dialer, Io, Listener, RESOLVE_TIMEOUT, TcpDialer},
     discovery::{Discovery, FairMix, NodeList},
     event::{Event, Events, PeerAdd, PeerDrop, PeerMessage},
     handle::Handle,
     machine::{
-        Admission, Core, CoreConfig, Counters, InboundLimits, Output, PeerEntry, SetupFailure,
+        Admission, Core, CoreConfig, Counters, InboundLimits, Mix, Output, PeerEntry, SetupFailure,
         SetupId, Unwelcome,
     },
     multiplexer::{Multiplexer, Negotiated, PeerControl},

@@ -238,7 +238,7 @@ impl Server {
             dialer: config.dialer.clone().unwrap_or_else(|| Arc::new(TcpDialer::default())),
             transport,
             multiplexer,
-            discovery: candidates(discovery, &config.protocols),
+            discovery: candidates(discovery, &config),
             protocols: config.protocols.clone(),
             on_peer,
         };
@@ -261,10 +261,12 @@ impl Server {
 }
 
 /// The source of the builder, and what the subprotocols know.
-fn candidates(discovery: Option<Box<dyn Discovery>>, protocols: &[Protocol]) -> Box<dyn Discovery> {
-    let known = protocols.iter().filter_map(Protocol::candidates);
+fn candidates(discovery: Option<Box<dyn Discovery>>, config: &Config) -> Box<dyn Discovery> {
+    let custom = discovery.map(|source| (config.shares.custom, source));
+    let known = config.protocols.iter().filter_map(Protocol::candidates);
     let known = known.map(|known| Box::new(SubprotocolCandidates(known)) as Box<dyn Discovery>);
-    Box::new(FairMix::new(discovery.into_iter().chain(known)))
+    let known = known.map(|source| (config.shares.subprotocols, source));
+    Box::new(FairMix::with_shares(custom.into_iter().chain(known)))
 }
 
 #[cfg(feature = "rlpx")]

@@ -105,7 +105,7 @@ fn without_port(n: u16) -> Node {
 #[test]
 fn options_that_must_not_be_zero() {
     type Change = fn(&mut Config);
-    let table: [(&str, Change); 18] = [
+    let table: [(&str, Change); 21] = [
         ("setup_timeout", |config| config.setup_timeout = Duration::ZERO),
         ("inbound.per_prefix", |config| config.inbound.per_prefix = 0),
         ("peer.hello_timeout", |config| config.peer.hello_timeout = Duration::ZERO),
@@ -120,6 +120,9 @@ fn options_that_must_not_be_zero() {
         ("dial.max_active_dials", |config| config.dial.max_active_dials = 0),
         ("dial.max_dialed_per_prefix", |config| config.dial.max_dialed_per_prefix = 0),
         ("dial.resolve_timeout", |config| config.dial.resolve_timeout = Duration::ZERO),
+        ("shares.v4", |config| config.shares.v4 = 0),
+        ("shares.custom", |config| config.shares.custom = 0),
+        ("shares.subprotocols", |config| config.shares.subprotocols = 0),
         ("dial.static_backoff", |config| config.dial.static_backoff = from_zero()),
         ("dial.dynamic_backoff", |config| config.dial.dynamic_backoff = from_zero()),
         ("dial.resolve_backoff", |config| config.dial.resolve_backoff = from_zero()),
@@ -288,6 +291,10 @@ fn the_defaults() {
     assert_eq!(config.dial.dynamic_backoff, scheduler.dynamic_backoff);
     assert_eq!(config.dial.resolve_backoff, scheduler.resolve_backoff);
     assert_eq!(config.dial.collision_backoff, scheduler.collision_backoff);
+
+    let shares = config.shares;
+    assert_eq!((shares.v4, shares.custom, shares.subprotocols), (1, 1, 1));
+    assert_eq!(devp2p_server::Mix::PATIENCE, Duration::from_millis(100));
 
     assert_eq!(config.inbound.per_address, Duration::from_secs(30));
     assert_eq!(config.inbound.per_prefix, 8);

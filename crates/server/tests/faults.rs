@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{BoxConnection, Node, NodeId, Traffic};
+use devp2p_core::{BoxConnection, Node, NodeId, PublicKey, Traffic};
 use devp2p_peer::{
     Capability, Config, Direction, DisconnectReason as Reason, End, Hello, HelloError, Peer,
     ProtocolError, ProtocolStream, Subprotocol,
@@ -51,7 +51,7 @@ impl Stream for Source {
 }
 
 impl Discovery for Source {
-    fn resolve(&self, _: NodeId) -> BoxFuture<'static, Option<Node>> {
+    fn resolve(&self, _: PublicKey) -> BoxFuture<'static, Option<Node>> {
         Box::pin(std::future::ready(None))
     }
 }

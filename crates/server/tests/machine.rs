@@ -8,6 +8,8 @@ mod admission;
 mod anchors;
 #[path = "machine/inbound.rs"]
 mod inbound;
+#[path = "machine/mix.rs"]
+mod mix;
 #[path = "machine/properties.rs"]
 mod properties;
 #[path = "machine/scheduling.rs"]

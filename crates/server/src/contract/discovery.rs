@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{Node, NodeId};
+use devp2p_core::{Node, NodeId, PublicKey};
 use futures::{FutureExt as _, StreamExt as _};
 use tokio::time::{sleep, timeout};
 
@@ -161,11 +161,12 @@ async fn cancellation(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<
 
 async fn resolve_ends(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
     let source = make(known()?);
-    let stranger = key(KNOWN + 1)?.id();
-    for id in ids(&known()?).into_iter().chain([stranger]) {
-        let found = source.resolve(id).await;
-        ensure(found.as_ref().is_none_or(|node| node.id() == id), || {
-            format!("asked for {id}, it told {found:?}")
+    let stranger = key(KNOWN + 1)?.public_key();
+    let known: Vec<PublicKey> = known()?.iter().map(Node::public_key).collect();
+    for asked in known.into_iter().chain([stranger]) {
+        let found = source.resolve(asked).await;
+        ensure(found.as_ref().is_none_or(|node| node.public_key() == asked), || {
+            format!("asked for {asked}, it told {found:?}")
         })?;
     }
     // The answer needs nothing of the source.

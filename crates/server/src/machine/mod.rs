@@ -5,6 +5,7 @@
 
 mod anchors;
 mod checks;
+mod mix;
 mod peers;
 mod setups;
 mod throttle;
@@ -26,6 +27,7 @@ use self::{
     throttle::InboundThrottle,
 };
 pub use self::{
+    mix::Mix,
     peers::{Counters, PeerEntry},
     setups::{SetupFailure, SetupId},
     throttle::{InboundLimits, Unwelcome},

@@ -291,7 +291,8 @@ async fn resolve(shared: Arc<Shared>, node: Node) {
                 }
             },
             _ => {
-                let lookup = lock(&shared.discovery).as_ref().map(|source| source.resolve(id));
+                let key = node.public_key();
+                let lookup = lock(&shared.discovery).as_ref().map(|source| source.resolve(key));
                 lookup?.await
             }
         }

@@ -3,8 +3,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use devp2p_core::{Node, NodeId};
-use devp2p_server::{Discovery, NodeList, contract::discovery};
+use devp2p_core::{Node, PublicKey};
+use devp2p_server::{Discovery, FairMix, NodeList, contract::discovery};
 use futures::{
     Stream, StreamExt as _,
     future::{BoxFuture, pending, ready},
@@ -15,6 +15,18 @@ use crate::support::foreign::noticeboard::Noticeboard;
 #[tokio::test(start_paused = true)]
 async fn a_list() {
     discovery::check(|known| Box::new(NodeList::new(known))).await.assert_kept();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mix() {
+    // Who knows nothing holds nobody up.
+    let report = discovery::check(|known| {
+        let (one, other) = known.split_at(known.len() / 3);
+        let sources = [&[], one, other]
+            .map(|known| Box::new(NodeList::new(known.iter().cloned())) as Box<dyn Discovery>);
+        Box::new(FairMix::with_shares([3, 1, 2].into_iter().zip(sources)))
+    });
+    report.await.assert_kept();
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,11 +132,11 @@ impl Stream for Broken {
 }
 
 impl Discovery for Broken {
-    fn resolve(&self, id: NodeId) -> BoxFuture<'static, Option<Node>> {
+    fn resolve(&self, public_key: PublicKey) -> BoxFuture<'static, Option<Node>> {
         match self.flaw {
             Flaw::Confused => Box::pin(ready(self.known.first().cloned())),
             Flaw::Thorough => Box::pin(pending()),
-            _ => self.inner.resolve(id),
+            _ => self.inner.resolve(public_key),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{Node, NodeId};
+use devp2p_core::{Node, NodeId, PublicKey};
 use devp2p_server::Discovery;
 use futures::{Stream, future::BoxFuture};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -54,8 +54,8 @@ impl Stream for Reader {
 }
 
 impl Discovery for Reader {
-    fn resolve(&self, id: NodeId) -> BoxFuture<'static, Option<Node>> {
-        let found = self.board.0.lock().unwrap().get(&id).cloned();
+    fn resolve(&self, public_key: PublicKey) -> BoxFuture<'static, Option<Node>> {
+        let found = self.board.0.lock().unwrap().get(&public_key.into()).cloned();
         Box::pin(std::future::ready(found))
     }
 }
