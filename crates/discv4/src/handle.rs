@@ -1,0 +1,243 @@
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use devp2p_core::{LocalRecord, Node, PublicKey, Record};
+use futures_core::Stream;
+use tokio::sync::mpsc;
+
+use crate::{
+    Events, Nodes, QueryError, Rows, ServiceStatistics, TableInfo,
+    command::{Answer, Command, LookupAnswer, Query},
+    events::Rings,
+    wire::Target,
+};
+
+/// The nodes that a [`Lookup`] may be ahead of its reader: more than nearly every lookup asks.
+const LOOKUP_BUFFER: usize = 256;
+
+/// The way to a running [`Service`](crate::Service). Clones are equal.
+///
+/// Commands wait for room in the service's queue of 64, which it empties whenever it is polled; so
+/// nothing is answered while nobody polls it.
+///
+/// # Cancel safety
+/// Every future in here may be dropped at any time. What was asked is cancelled then: nothing more
+/// is sent for it, and nothing else is lost.
+///
+/// # Errors
+/// [`QueryError::Closed`] everywhere, once the service has ended.
+#[derive(Clone)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    cancelled: mpsc::Sender<()>,
+    rings: Rings,
+    local: Arc<Mutex<LocalRecord>>,
+}
+
+impl Handle {
+    pub(crate) const fn new(
+        commands: mpsc::Sender<Command>,
+        cancelled: mpsc::Sender<()>,
+        rings: Rings,
+        local: Arc<Mutex<LocalRecord>>,
+    ) -> Self {
+        Self { commands, cancelled, rings, local }
+    }
+
+    /// Looks for the nodes nearest to a target, and gives those that answered, nearest first. An
+    /// empty answer says that nobody did.
+    ///
+    /// # Errors
+    /// [`RequestError::Busy`](crate::RequestError::Busy), where too many lookups wait.
+    pub async fn lookup(&self, target: impl Into<Target>) -> Result<Vec<Node>, QueryError> {
+        let target = target.into();
+        let command = |done| Command::Lookup(target, LookupAnswer { nodes: None, done });
+        self.ask(command).await
+    }
+
+    /// Looks for the nodes nearest to a target, and gives every node that answers at once.
+    ///
+    /// # Errors
+    /// None but [`QueryError::Closed`]; others come from [`Lookup::finish`].
+    pub async fn lookup_stream(&self, target: impl Into<Target>) -> Result<Lookup, QueryError> {
+        let target = target.into();
+        let (sender, nodes) = mpsc::channel(LOOKUP_BUFFER);
+        let (done, query) = Query::new(self.cancelled.clone());
+        self.send(Command::Lookup(target, LookupAnswer { nodes: Some(sender), done })).await?;
+        Ok(Lookup { nodes, query, _service: self.clone() })
+    }
+
+    /// Looks for the nodes nearest to a random target.
+    ///
+    /// At most one such lookup starts a second. Those that ask while one is under way share it.
+    ///
+    /// # Errors
+    /// [`RequestError::Busy`](crate::RequestError::Busy), where too many lookups wait.
+    pub async fn lookup_random(&self) -> Result<Vec<Node>, QueryError> {
+        self.ask(Command::RandomLookup).await
+    }
+
+    /// Looks for one node, and asks it for its record. Nothing, if nobody knows it or it does not
+    /// answer.
+    ///
+    /// # Errors
+    /// [`RequestError::Busy`](crate::RequestError::Busy), where too many lookups wait.
+    pub async fn resolve(&self, public_key: PublicKey) -> Result<Option<Node>, QueryError> {
+        self.ask(|answer| Command::Resolve(public_key, answer)).await
+    }
+
+    /// Sends PING, and gives the time to the PONG.
+    ///
+    /// # Errors
+    /// [`QueryError::Request`], for example that there was no answer in time.
+    pub async fn ping(&self, node: &Node) -> Result<Duration, QueryError> {
+        self.ask(|answer| Command::Ping(node.clone(), answer)).await
+    }
+
+    /// Asks one node for those that it knows nearest to a target, in one hop: at most 16, which
+    /// nobody has checked. Proves our endpoint to it first, where that is due.
+    ///
+    /// # Errors
+    /// [`QueryError::Request`], for example that there was no answer in time.
+    pub async fn find_node(
+        &self,
+        node: &Node,
+        target: impl Into<Target>,
+    ) -> Result<Vec<Node>, QueryError> {
+        let target = target.into();
+        self.ask(|answer| Command::FindNode(node.clone(), target, answer)).await
+    }
+
+    /// Asks a node for its record. Proves our endpoint to it first, where that is due.
+    ///
+    /// # Errors
+    /// [`QueryError::Request`], for example that there was no answer in time.
+    pub async fn request_enr(&self, node: &Node) -> Result<Record, QueryError> {
+        self.ask(|answer| Command::RequestEnr(node.clone(), answer)).await
+    }
+
+    /// Tells of a node that may be there. It is checked like one of which a stranger told.
+    ///
+    /// # Errors
+    /// None but [`QueryError::Closed`].
+    pub async fn add_node(&self, node: Node) -> Result<(), QueryError> {
+        self.send(Command::AddNode(node)).await
+    }
+
+    /// Verified nodes, without end.
+    pub fn nodes(&self) -> Nodes {
+        Nodes::new(self.clone(), self.rings.verified.reader())
+    }
+
+    /// What the discovery sees from now on.
+    pub fn events(&self) -> Events {
+        Events::new(self.rings.events.reader())
+    }
+
+    /// What the discovery wants remembered across restarts, from now on.
+    pub fn rows(&self) -> Rows {
+        Rows::new(self.rings.rows.reader())
+    }
+
+    /// A picture of the table.
+    ///
+    /// # Errors
+    /// None but [`QueryError::Closed`].
+    pub async fn table(&self) -> Result<TableInfo, QueryError> {
+        self.ask(Command::Table).await
+    }
+
+    /// What was counted since the start.
+    ///
+    /// # Errors
+    /// None but [`QueryError::Closed`].
+    pub async fn statistics(&self) -> Result<ServiceStatistics, QueryError> {
+        self.ask(Command::Statistics).await
+    }
+
+    /// Our own record, as it is now.
+    pub fn local_record(&self) -> Record {
+        self.local.lock().unwrap_or_else(PoisonError::into_inner).record().clone()
+    }
+
+    /// Ends the service, and returns when it has ended. Whoever waits for an answer gets
+    /// [`QueryError::Closed`].
+    pub async fn close(&self) {
+        if self.send(Command::Close).await.is_ok() {
+            self.commands.closed().await;
+        }
+    }
+
+    /// Whether the service has ended.
+    pub fn is_closed(&self) -> bool {
+        self.commands.is_closed()
+    }
+
+    /// Verified nodes of the table, in random order.
+    pub(crate) async fn verified_nodes(&self) -> Result<Vec<Node>, QueryError> {
+        self.ask(Command::VerifiedNodes).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, QueryError> {
+        let (answer, query) = Query::new(self.cancelled.clone());
+        self.send(command(answer)).await?;
+        query.await
+    }
+
+    async fn send(&self, command: Command) -> Result<(), QueryError> {
+        self.commands.send(command).await.map_err(|_| QueryError::Closed)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+/// A lookup under way, from [`Handle::lookup_stream`]: a stream of the nodes that answer, near to
+/// the target or not, as they answer. It ends with the lookup.
+///
+/// A reader that is 256 nodes behind is not told of more; [`finish`](Self::finish) has the nearest
+/// in any case. Dropping it cancels the lookup. It keeps the service alive like a [`Handle`].
+pub struct Lookup {
+    nodes: mpsc::Receiver<Node>,
+    query: Query<Vec<Node>>,
+    _service: Handle,
+}
+
+impl Lookup {
+    /// The next node that answered; `None` at the end. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Node> {
+        self.nodes.recv().await
+    }
+
+    /// Waits for the end, and gives the nodes nearest to the target, nearest first. Dropping this
+    /// cancels the lookup.
+    ///
+    /// # Errors
+    /// [`RequestError::Busy`](crate::RequestError::Busy), where too many lookups waited, and
+    /// [`QueryError::Closed`].
+    pub async fn finish(self) -> Result<Vec<Node>, QueryError> {
+        self.query.await
+    }
+}
+
+impl Stream for Lookup {
+    type Item = Node;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Node>> {
+        self.nodes.poll_recv(cx)
+    }
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lookup").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,411 @@
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use devp2p_core::{LocalRecord, Node, NodeKey, Record, Seed, WallClock};
+use tokio::{
+    sync::mpsc,
+    time::{Sleep, sleep_until},
+};
+
+use crate::{
+    Config, Discv4, Event, Handle, Output, QueryId, RequestError, Row, Statistics, Transmit, clock,
+    command::{Answer, COMMANDS, Command, LookupAnswer},
+    events::Rings,
+    table_info::table_info,
+    wire::Signer,
+};
+
+/// The nodes of the table that a [`Nodes`](crate::Nodes) begins with: all of a table of default
+/// size.
+const FIRST_NODES: usize = 512;
+
+/// Node Discovery v4 without a socket: the machine, the commands of [handles](Handle), and events.
+///
+/// It is a part of whatever owns the socket; [`Driver`](crate::Driver) is the simplest owner. The
+/// owner hands it every datagram with [`handle_datagram`](Self::handle_datagram), and then, and
+/// whenever it is woken, calls [`poll_transmit`](Self::poll_transmit) and sends what comes out
+/// until that is pending.
+///
+/// It needs tokio's timer and nothing else, so that it runs on paused time, too. It shows the
+/// network the record that is in the [`LocalRecord`] when it sends, and tells that how other nodes
+/// see us.
+///
+/// It is over when [`Handle::close`] was called, or when all handles are gone, and the streams that
+/// were made of them. Dropping it is the same.
+pub struct Service<S: Signer = NodeKey> {
+    machine: Discv4<S>,
+    local: Arc<Mutex<LocalRecord>>,
+    /// The number of the record that the machine has.
+    seq: u64,
+    commands: mpsc::Receiver<Command>,
+    /// Says that queries were dropped.
+    cancelled: mpsc::Receiver<()>,
+    queries: BTreeMap<QueryId, Query>,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// When the timer fires, once it is set.
+    armed: Option<Instant>,
+    rings: Rings,
+    receive_errors: u64,
+    send_errors: u64,
+    ended: bool,
+}
+
+/// What a [`Service`] has counted since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceStatistics {
+    /// What the machine counted.
+    pub machine: Statistics,
+    /// The errors that the socket reported instead of a datagram.
+    pub receive_errors: u64,
+    /// The datagrams that the socket did not send, because of an error.
+    pub send_errors: u64,
+}
+
+/// A command that is under way, and who waits for it.
+#[derive(Debug)]
+enum Query {
+    Enr(Answer<Record>),
+    FindNode(Answer<Vec<Node>>),
+    Lookup(LookupAnswer),
+    Ping(Answer<Duration>),
+    RandomLookup(Vec<Answer<Vec<Node>>>),
+    Resolve(Answer<Option<Node>>),
+}
+
+impl Service {
+    /// A service, and the first handle to it.
+    ///
+    /// `local` is the record to show; its key is `key`. `seeds` are the nodes remembered from an
+    /// earlier run, and `seed` is the seed of what is random, from
+    /// [`Rng::from_os`](devp2p_core::Rng::from_os).
+    pub fn new(
+        config: Config,
+        key: NodeKey,
+        local: Arc<Mutex<LocalRecord>>,
+        seeds: Vec<Seed>,
+        seed: [u8; 32],
+    ) -> (Self, Handle) {
+        let now = clock::now();
+        let record = lock(&local).record().clone();
+        let mut machine = Discv4::new(config, key, record, seed, now, clock::wall_clock(now));
+        machine.add_seeds(now, seeds);
+        Self::from_machine(machine, local)
+    }
+}
+
+impl<S: Signer> Service<S> {
+    /// A service around a machine that was made before, with clocks or signatures of its own; and
+    /// the first handle to it.
+    pub fn from_machine(machine: Discv4<S>, local: Arc<Mutex<LocalRecord>>) -> (Self, Handle) {
+        let (commands, commands_receiver) = mpsc::channel(COMMANDS);
+        // One that waits says all.
+        let (cancelled, cancelled_receiver) = mpsc::channel(1);
+        let rings = Rings::new();
+        let handle = Handle::new(commands, cancelled, rings.clone(), Arc::clone(&local));
+        let service = Self {
+            seq: machine.record().seq(),
+            machine,
+            local,
+            commands: commands_receiver,
+            cancelled: cancelled_receiver,
+            queries: BTreeMap::new(),
+            timer: None,
+            armed: None,
+            rings,
+            receive_errors: 0,
+            send_errors: 0,
+            ended: false,
+        };
+        (service, handle)
+    }
+
+    /// A datagram came in. Whatever it is, it is counted, and dropped if it is of no use.
+    ///
+    /// `now` is tokio's time. Whoever calls this polls
+    /// [`poll_transmit`](Self::poll_transmit) before it waits.
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        if !self.ended {
+            // The answer may tell our record.
+            self.refresh_record(now);
+            self.machine.handle_datagram(now, from, bytes);
+        }
+    }
+
+    /// The wall clock was read again: it may have been set, or the system may have slept.
+    pub fn handle_wall_clock(&mut self, wall_clock: WallClock) {
+        self.machine.handle_wall_clock(wall_clock);
+    }
+
+    /// The socket reported an error instead of a datagram; to be counted.
+    pub fn handle_receive_error(&mut self) {
+        self.receive_errors = self.receive_errors.saturating_add(1);
+    }
+
+    /// The socket reported an error when it sent; to be counted. The datagram is lost.
+    pub fn handle_send_error(&mut self) {
+        self.send_errors = self.send_errors.saturating_add(1);
+    }
+
+    /// What to send next; `None` when the service is over.
+    ///
+    /// Does all that there is to do, in this order, again and again until nothing moves: hands out
+    /// what is sealed and tells what happened, cancels what nobody waits for any more, takes
+    /// commands, and fires the timer.
+    pub fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Poll<Option<Transmit>> {
+        while !self.ended {
+            self.refresh_record(clock::now());
+            if let Some(transmit) = self.drain() {
+                return Poll::Ready(Some(transmit));
+            }
+            if !self.poll_cancelled(cx) && !self.poll_command(cx) && !self.poll_timer(cx) {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// The machine.
+    pub const fn machine(&self) -> &Discv4<S> {
+        &self.machine
+    }
+
+    /// What was counted since the start.
+    pub fn statistics(&self) -> ServiceStatistics {
+        ServiceStatistics {
+            machine: self.machine.statistics().clone(),
+            receive_errors: self.receive_errors,
+            send_errors: self.send_errors,
+        }
+    }
+
+    /// Gives the machine the record that is to be shown, if it has an older one.
+    fn refresh_record(&mut self, now: Instant) {
+        let local = lock(&self.local);
+        if local.seq() != self.seq {
+            self.seq = local.seq();
+            self.machine.set_record(now, local.record().clone());
+        }
+    }
+
+    /// Tells what the machine has to tell, up to the next datagram.
+    fn drain(&mut self) -> Option<Transmit> {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Event(event) => self.handle_event(event),
+                Output::Transmit(transmit) => return Some(transmit),
+            }
+        }
+        None
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Enr { query, record } => {
+                if let Some(Query::Enr(answer)) = self.queries.remove(&query) {
+                    answer.give(Ok(record));
+                }
+            }
+            Event::Failed { query, error } => {
+                if let Some(query) = self.queries.remove(&query) {
+                    query.fail(error);
+                }
+            }
+            Event::Forget(id) => self.rings.rows.push(Row::Forget(id)),
+            Event::LookupDone { query, nodes } => match self.queries.remove(&query) {
+                Some(Query::Lookup(answer)) => answer.done.give(Ok(nodes)),
+                Some(Query::RandomLookup(answers)) => {
+                    for answer in answers {
+                        answer.give(Ok(nodes.clone()));
+                    }
+                }
+                _ => {}
+            },
+            Event::LookupNode { query, node } => {
+                if let Some(Query::Lookup(answer)) = self.queries.get(&query) {
+                    answer.tell(node);
+                }
+            }
+            Event::Neighbors { query, nodes } => {
+                if let Some(Query::FindNode(answer)) = self.queries.remove(&query) {
+                    answer.give(Ok(nodes));
+                }
+            }
+            Event::Pong { query, rtt, .. } => {
+                if let Some(Query::Ping(answer)) = self.queries.remove(&query) {
+                    answer.give(Ok(rtt));
+                }
+            }
+            Event::Remember(seed) => self.rings.rows.push(Row::Remember(seed)),
+            Event::Resolved { query, node } => {
+                if let Some(Query::Resolve(answer)) = self.queries.remove(&query) {
+                    answer.give(Ok(node));
+                }
+            }
+            Event::Vote { voter, endpoint } => {
+                lock(&self.local).vote(clock::now(), voter, endpoint);
+                self.rings.events.push(event);
+            }
+            Event::NodeVerified(ref node) => {
+                self.rings.verified.push(node.clone());
+                self.rings.events.push(event);
+            }
+            Event::NodeRemoved(_) | Event::RequestTimeout { .. } | Event::Sighting { .. } => {
+                self.rings.events.push(event);
+            }
+        }
+    }
+
+    /// Returns whether there was anything to cancel.
+    fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> bool {
+        // That nobody is left to cancel anything is seen in the commands.
+        let Poll::Ready(Some(())) = self.cancelled.poll_recv(cx) else { return false };
+        let (now, machine) = (clock::now(), &mut self.machine);
+        self.queries.retain(|&id, query| {
+            let wanted = query.is_wanted();
+            if !wanted {
+                machine.cancel(now, id);
+            }
+            wanted
+        });
+        true
+    }
+
+    /// Returns whether there was a command.
+    fn poll_command(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.commands.poll_recv(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(None) => self.end(),
+            Poll::Ready(Some(command)) => self.handle_command(command),
+        }
+        true
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        let (now, machine) = (clock::now(), &mut self.machine);
+        let (id, query) = match command {
+            Command::FindNode(node, target, answer) => {
+                (machine.find_node(now, &node, target), Query::FindNode(answer))
+            }
+            Command::Lookup(target, answer) => (machine.lookup(now, target), Query::Lookup(answer)),
+            Command::Ping(node, answer) => (machine.ping(now, &node), Query::Ping(answer)),
+            Command::RandomLookup(answer) => return self.random_lookup(now, answer),
+            Command::RequestEnr(node, answer) => {
+                (machine.request_enr(now, &node), Query::Enr(answer))
+            }
+            Command::Resolve(key, answer) => (machine.resolve(now, key), Query::Resolve(answer)),
+            Command::AddNode(node) => return machine.add_node(now, node),
+            Command::Close => return self.end(),
+            Command::Statistics(answer) => return answer.give(Ok(self.statistics())),
+            Command::Table(answer) => return answer.give(Ok(table_info(now, machine.table()))),
+            Command::VerifiedNodes(answer) => {
+                return answer.give(Ok(machine.random_nodes(FIRST_NODES)));
+            }
+        };
+        self.queries.insert(id, query);
+    }
+
+    /// Has everybody who asks for a random lookup wait for the same one.
+    fn random_lookup(&mut self, now: Instant, answer: Answer<Vec<Node>>) {
+        let running = self.queries.values_mut().find_map(|query| match query {
+            Query::RandomLookup(answers) => Some(answers),
+            _ => None,
+        });
+        match running {
+            Some(answers) => {
+                answers.retain(|answer| !answer.is_abandoned());
+                answers.push(answer);
+            }
+            None => {
+                let id = self.machine.lookup_random(now);
+                self.queries.insert(id, Query::RandomLookup(vec![answer]));
+            }
+        }
+    }
+
+    /// Returns whether the timer has fired.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.machine.poll_timeout() else { return false };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
+        // A deadline that only moved away is looked at when the timer fires.
+        if self.armed.is_none_or(|armed| deadline < armed) {
+            self.armed = Some(deadline);
+            timer.as_mut().reset(deadline.into());
+        }
+        if timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.armed = None;
+        self.machine.handle_timeout(clock::now());
+        true
+    }
+
+    /// Everybody who waits is told that this is over.
+    fn end(&mut self) {
+        self.ended = true;
+        self.commands.close();
+        while self.commands.try_recv().is_ok() {}
+        self.queries.clear();
+        self.rings.close();
+    }
+}
+
+impl<S: Signer> Drop for Service<S> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Query {
+    fn fail(self, error: RequestError) {
+        match self {
+            Self::Enr(answer) => answer.give(Err(error)),
+            Self::FindNode(answer) => answer.give(Err(error)),
+            Self::Lookup(answer) => answer.done.give(Err(error)),
+            Self::Ping(answer) => answer.give(Err(error)),
+            Self::RandomLookup(answers) => {
+                for answer in answers {
+                    answer.give(Err(error));
+                }
+            }
+            Self::Resolve(answer) => answer.give(Err(error)),
+        }
+    }
+
+    /// Whether anybody still waits for it.
+    fn is_wanted(&mut self) -> bool {
+        match self {
+            Self::Enr(answer) => !answer.is_abandoned(),
+            Self::FindNode(answer) => !answer.is_abandoned(),
+            Self::Lookup(answer) => !answer.done.is_abandoned(),
+            Self::Ping(answer) => !answer.is_abandoned(),
+            Self::RandomLookup(answers) => {
+                answers.retain(|answer| !answer.is_abandoned());
+                !answers.is_empty()
+            }
+            Self::Resolve(answer) => !answer.is_abandoned(),
+        }
+    }
+}
+
+impl<S: Signer> fmt::Debug for Service<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("seq", &self.seq)
+            .field("queries", &self.queries.len())
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nothing that is done under this lock leaves the record half changed.
+fn lock(local: &Mutex<LocalRecord>) -> MutexGuard<'_, LocalRecord> {
+    local.lock().unwrap_or_else(PoisonError::into_inner)
+}
