@@ -1,6 +1,7 @@
 // Command geth runs parts of go-ethereum as a devp2p peer for tests.
 //
 //	geth server   a p2p.Server with the subprotocols that the tests speak
+//	geth discv4   discovery v4 alone
 //	geth raw      bare RLPx connections: the test says byte for byte what is sent
 //
 // Commands come on stdin and events go to stdout, one JSON object a line. The first event is
@@ -21,12 +22,14 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: geth server|raw [flags]")
+		return fmt.Errorf("usage: geth server|discv4|raw [flags]")
 	}
 	out := newEmitter(os.Stdout)
 	switch args[0] {
 	case "server":
 		return runServer(args[1:], os.Stdin, out)
+	case "discv4":
+		return runDiscovery(args[1:], os.Stdin, out)
 	case "raw":
 		return runRaw(args[1:], os.Stdin, out)
 	default:

@@ -17,7 +17,8 @@ import (
 	"github.com/ethereum/go-ethereum/p2p/enode"
 )
 
-// server is a p2p.Server on loopback, without discovery and port mapping.
+// server is a p2p.Server on loopback, without port mapping, and without discovery unless it is
+// asked for.
 type server struct {
 	p2p  *p2p.Server
 	out  *emitter
@@ -38,13 +39,17 @@ func runServer(args []string, in io.Reader, out *emitter) error {
 		dialRatio   = set.Int("dialratio", 0, "DialRatio; geth's default if 0")
 		noDial      = set.Bool("nodial", false, "NoDial")
 		protocols   = set.String("protocols", "itest,itestb", "test subprotocols to run")
+		discv4      = set.Bool("discv4", false, "run discovery v4, on the UDP port of the TCP port's number")
+		discAddr    = set.String("discaddr", "", "another UDP address for discovery")
 		ethVersions = set.String("eth", "", "versions of eth to run up to Status, as in 68,69")
 		static      nodeList
 		trusted     nodeList
+		bootnodes   nodeList
 		ethConfig   eth.Config
 	)
 	set.Var(&static, "static", "static node, can be repeated")
 	set.Var(&trusted, "trusted", "trusted node, can be repeated")
+	set.Var(&bootnodes, "bootnode", "bootstrap node of discovery, can be repeated")
 	ethConfig.Flags(set)
 	if err := set.Parse(args); err != nil {
 		return err
@@ -63,7 +68,10 @@ func runServer(args []string, in io.Reader, out *emitter) error {
 		MaxPendingPeers: *maxPending,
 		DialRatio:       *dialRatio,
 		NoDial:          *noDial,
-		NoDiscovery:     true,
+		NoDiscovery:     !*discv4,
+		DiscoveryV4:     *discv4,
+		DiscAddr:        *discAddr,
+		BootstrapNodes:  bootnodes,
 		StaticNodes:     static,
 		TrustedNodes:    trusted,
 		Logger:          log.NewLogger(&logReader{server: s}),
@@ -144,7 +152,7 @@ func (s *server) handle(cmd *command) error {
 		}
 		return proto.handle(cmd)
 	default:
-		return fmt.Errorf("unknown command")
+		return handleDiscovery(s.p2p.DiscoveryV4(), s.p2p.LocalNode(), cmd, s.out)
 	}
 }
 
@@ -254,6 +262,8 @@ func (h *logReader) Handle(_ context.Context, record slog.Record) error {
 		}
 		record.Attrs(read)
 		s.out.emit("setup", f)
+	default:
+		discoveryEvent(s.out, false, record)
 	}
 	return nil
 }

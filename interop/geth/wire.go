@@ -38,7 +38,7 @@ func (e *emitter) emit(event string, f fields) {
 	e.enc.Encode(line)
 }
 
-// command is the union of all commands of both modes.
+// command is the union of all commands of all modes.
 type command struct {
 	Cmd string `json:"cmd"`
 
@@ -57,6 +57,11 @@ type command struct {
 
 	// server: disconnect.
 	Reason uint8 `json:"reason"`
+
+	// discovery: the number that the answer repeats, and what the commands are about.
+	Call   int    `json:"call"`
+	Listen string `json:"listen"`
+	Key    string `json:"key"`
 
 	// raw: one message.
 	Code     uint64 `json:"code"`

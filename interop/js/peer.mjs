@@ -1,6 +1,10 @@
-// @ethereumjs/devp2p as a devp2p peer for tests: RLPx on 127.0.0.1, without discovery.
+// @ethereumjs/devp2p as a devp2p peer for tests: RLPx on 127.0.0.1, and discovery v4 (DPT) on the
+// UDP port of the same number where it is asked for.
 //
-//   node peer.mjs [--key HEX] [--protocols itest,eth] [--hardfork NAME]
+//   node peer.mjs [--key HEX] [--port N] [--protocols itest,eth] [--hardfork NAME]
+//                 [--discv4 [--bootnode URL]... [--refresh MS] [--dial]]
+//
+// With --dial RLPx dials what the DPT finds; without, the DPT is alone.
 //
 // Commands come on stdin and events go to stdout, one JSON object a line. The first event is
 // "ready". The program ends at the command "stop" or at the end of stdin.
@@ -10,7 +14,7 @@ import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 
 import { Common, Mainnet } from '@ethereumjs/common'
-import { ETH, RLPx } from '@ethereumjs/devp2p'
+import { DPT, ETH, RLPx } from '@ethereumjs/devp2p'
 import { keccak256 } from 'ethereum-cryptography/keccak.js'
 import * as snappy from 'snappyjs'
 
@@ -22,6 +26,11 @@ const { values: args } = parseArgs({
     key: { type: 'string', default: randomBytes(32).toString('hex') },
     protocols: { type: 'string', default: 'itest' },
     hardfork: { type: 'string', default: 'chainstart' },
+    port: { type: 'string', default: '0' },
+    discv4: { type: 'boolean', default: false },
+    bootnode: { type: 'string', multiple: true, default: [] },
+    refresh: { type: 'string', default: '60000' },
+    dial: { type: 'boolean', default: false },
   },
 })
 
@@ -171,7 +180,15 @@ const CAPABILITIES = {
   eth: ETH.eth68,
 }
 
+// The ports are known when the sockets are.
+const endpoint = { address: '127.0.0.1', udpPort: null, tcpPort: null }
+
+const dpt = args.discv4
+  ? new DPT(unhex(args.key), { endpoint, refreshInterval: Number(args.refresh) })
+  : null
+
 const rlpx = new RLPx(unhex(args.key), {
+  dpt: args.dial ? dpt : null,
   capabilities: args.protocols.split(',').map((name) => CAPABILITIES[name]),
   common: new Common({ chain: Mainnet, hardfork: args.hardfork }),
   maxPeers: 10,
@@ -213,11 +230,73 @@ rlpx.events.on('peer:error', (peer, error) => {
 })
 rlpx.events.on('error', (error) => emit('error', { error: String(error) }))
 
-rlpx.listen(0, '127.0.0.1')
+rlpx.listen(Number(args.port), '127.0.0.1')
 rlpx.events.once('listening', () => {
   const { port } = rlpx._server.address()
-  emit('ready', { enode: `enode://${hex(rlpx.id)}@127.0.0.1:${port}`, enr: '', id: idOf(rlpx.id), port })
+  endpoint.tcpPort = port
+  if (dpt === null) return ready()
+  endpoint.udpPort = port
+  dpt.bind(port, '127.0.0.1')
 })
+
+function ready() {
+  const { tcpPort } = endpoint
+  const enode = `enode://${hex(rlpx.id)}@127.0.0.1:${tcpPort}`
+  emit('ready', { enode, enr: '', id: idOf(rlpx.id), port: tcpPort })
+}
+
+dpt?.events.once('listening', () => {
+  ready()
+  for (const url of args.bootnode) dpt.bootstrap(parseEnode(url))
+})
+dpt?.events.on('peer:added', (peer) => emit('node_verified', { id: idOf(peer.id) }))
+dpt?.events.on('peer:removed', (peer) => emit('node_removed', { id: idOf(peer.id) }))
+dpt?.events.on('error', (error) => emit('error', { cmd: 'discv4', error: String(error) }))
+
+/** The form in which the library takes a node. */
+function parseEnode(enode) {
+  const url = new URL(enode.replace('enode:', 'http:'))
+  const tcpPort = Number(url.port)
+  const udpPort = Number(url.searchParams.get('discport') ?? tcpPort)
+  return { id: unhex(url.username), address: url.hostname, tcpPort, udpPort }
+}
+
+function describe({ id, address, tcpPort, udpPort }) {
+  return { enode: `enode://${hex(id)}@${address}:${tcpPort ?? 0}?discport=${udpPort}`, live: true }
+}
+
+/** What the next NEIGHBORS from anybody names: endpoints, for the library drops the keys. */
+function neighbors() {
+  return new Promise((resolve) => dpt._server.events.once('peers', resolve))
+}
+
+/** Commands of discovery that ask for an answer. */
+const QUESTIONS = {
+  /** A PING, and nothing else. */
+  async ping({ enode }) {
+    const start = performance.now()
+    await dpt._server.ping(parseEnode(enode))
+    return { micros: Math.round((performance.now() - start) * 1000) }
+  },
+  /** A PING, and a place in the table if it is answered. */
+  addnode: async ({ enode }) => describe(await dpt.addPeer(parseEnode(enode))),
+  async findnode({ enode, target }) {
+    const next = neighbors()
+    dpt._server.findneighbours(parseEnode(enode), unhex(target))
+    return (await next).map(({ address, udpPort }) => `${address}:${udpPort}`)
+  },
+  table: () => dpt.getPeers().map(describe),
+  refresh: () => dpt.refresh(),
+}
+
+async function answer(question, command) {
+  const { call } = command
+  try {
+    emit('answer', { call, result: (await question(command)) ?? null })
+  } catch (error) {
+    emit('answer', { call, error: String(error) })
+  }
+}
 
 function session(peer, kind) {
   return peer.getProtocols().find((protocol) => protocol instanceof kind)
@@ -230,10 +309,7 @@ function findPeer(id) {
 }
 
 const COMMANDS = {
-  dial({ enode }) {
-    const url = new URL(enode.replace('enode:', 'http:'))
-    return rlpx.connect({ id: unhex(url.username), address: url.hostname, tcpPort: Number(url.port) })
-  },
+  dial: ({ enode }) => rlpx.connect(parseEnode(enode)),
   disconnect: ({ id, reason }) => findPeer(id).disconnect(reason),
   echo: (command) => session(findPeer(command.id), Itest).echo(command),
   peers() {
@@ -241,6 +317,7 @@ const COMMANDS = {
   },
   send: (command) => session(findPeer(command.id), Itest).sendBatch(command),
   stop() {
+    dpt?.destroy()
     rlpx.destroy()
     emit('stopped')
     // A disconnect that has been written leaves before the process does.
@@ -251,6 +328,7 @@ const COMMANDS = {
 const lines = createInterface({ input: process.stdin })
 lines.on('line', async (line) => {
   const command = JSON.parse(line)
+  if (dpt !== null && command.cmd in QUESTIONS) return answer(QUESTIONS[command.cmd], command)
   try {
     await COMMANDS[command.cmd](command)
   } catch (error) {
