@@ -21,6 +21,10 @@ const FRAMES: &str = include_str!("../../crates/rlpx/tests/vectors/rlpx-frames.j
 const SESSION: &str = include_str!("../../crates/rlpx/tests/vectors/rlpx-derived-session.json");
 const BASE: &str = include_str!("../../crates/peer/tests/vectors/p2p-base.json");
 const ENR: &str = include_str!("../../crates/core/tests/vectors/enr.json");
+const DISCV4: [&str; 2] = [
+    include_str!("../../crates/discv4/tests/vectors/discv4-eip8-packets.json"),
+    include_str!("../../crates/discv4/tests/vectors/discv4-derived.json"),
+];
 const URLS: &str = include_str!("../../crates/core/tests/vectors/enode-urls.json");
 
 /// Seeds of the machines, for which there are no vectors.
@@ -35,6 +39,7 @@ fn main() -> io::Result<()> {
     keys()?;
     networks()?;
     sessions()?;
+    discv4_packets()?;
     for target in ["session", "dial", "server_core"] {
         let mut rng = Rng::from_seed([7; 32]);
         for number in 0..RANDOM_SEEDS {
@@ -239,6 +244,24 @@ fn networks() -> io::Result<()> {
         ("empty", " , "),
     ] {
         save("net_restrict", name, &[&probe, text.as_bytes()].concat())?;
+    }
+    Ok(())
+}
+
+/// Every packet as it comes, with a hash to be made, and its data to be signed.
+fn discv4_packets() -> io::Result<()> {
+    for vectors in DISCV4.map(parse) {
+        let lists = [&vectors["packets"], &vectors["go_ethereum"]["packets"]];
+        let reth = &vectors["reth"]["packets"];
+        for vector in lists.into_iter().chain([reth, &vectors["reject"]]).flat_map(list) {
+            let (name, packet) = (name(vector), hex(&vector["packet"]));
+            save("discv4_packet", &name, &[&[0], &*packet].concat())?;
+            let Some((head, data)) = packet.split_at_checked(98) else { continue };
+            save("discv4_packet", &format!("{name}_rest"), &[&[1], &packet[32..]].concat())?;
+            if let Some(kind) = head.last().and_then(|code| code.checked_sub(1)) {
+                save("discv4_packet", &format!("{name}_data"), &[&[2, kind], data].concat())?;
+            }
+        }
     }
     Ok(())
 }
