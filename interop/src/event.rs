@@ -75,6 +75,33 @@ pub enum Event {
         version: String,
         status: Value,
     },
+    /// Discovery: the answer to the command with this number.
+    Answer {
+        call: u32,
+        #[serde(default)]
+        result: Value,
+        error: Option<String>,
+    },
+    /// Discovery: a node in the table answered a PING.
+    NodeVerified {
+        #[serde(deserialize_with = "parsed")]
+        id: NodeId,
+    },
+    /// Discovery: a node in the table answered no more, and is in it no more.
+    NodeRemoved {
+        #[serde(deserialize_with = "parsed")]
+        id: NodeId,
+    },
+    /// geth's discovery: a packet arrived that is worth nothing.
+    BadPacket { addr: String, error: String },
+    /// geth's discovery: a packet, if it is told to name them, or one that failed.
+    Packet {
+        #[serde(deserialize_with = "parsed")]
+        id: NodeId,
+        kind: String,
+        sent: bool,
+        error: Option<String>,
+    },
     /// A command failed, or a session did.
     Error { cmd: Option<String>, error: String },
     /// It has stopped.

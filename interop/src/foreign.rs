@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use devp2p_core::{Node, NodeId};
 use serde_json::{Value, json};
@@ -14,6 +14,8 @@ use crate::{
 pub struct Foreign {
     process: Process,
     node: Node,
+    /// The questions that discovery was asked so far.
+    calls: u32,
 }
 
 /// The end of a session as the foreign peer saw it.
@@ -30,7 +32,7 @@ pub struct Dropped {
 impl Foreign {
     pub(crate) async fn start(mut process: Process) -> Self {
         let node = process.ready().await;
-        Self { process, node }
+        Self { process, node, calls: 0 }
     }
 
     /// The node, at its real port.
@@ -58,6 +60,23 @@ impl Foreign {
         self.node_command("trust", node).await;
         // Its answer to the next command comes after that.
         self.peer_count().await;
+    }
+
+    /// Asks discovery something, and gives the number of the answer.
+    pub(crate) async fn call(&mut self, command: &str, mut arguments: Value) -> u32 {
+        self.calls += 1;
+        if let Value::Object(fields) = &mut arguments {
+            fields.insert("cmd".to_owned(), command.into());
+            fields.insert("call".to_owned(), self.calls.into());
+        }
+        self.process.command(arguments).await;
+        self.calls
+    }
+
+    /// Has it end its discovery and begin again elsewhere.
+    pub(crate) async fn restart(&mut self, listen: SocketAddr) {
+        self.process.command(json!({ "cmd": "restart", "listen": listen.to_string() })).await;
+        self.node = self.process.ready().await;
     }
 
     async fn node_command(&mut self, command: &str, node: &Node) {

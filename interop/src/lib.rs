@@ -18,6 +18,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod availability;
+mod discovery;
 mod event;
 mod foreign;
 mod itest;
@@ -29,6 +30,7 @@ mod raw;
 mod running;
 
 pub use availability::{ethereumjs, geth};
+pub use discovery::{Answer, Known, Ponged};
 pub use event::{Batch, Event};
 pub use foreign::{Dropped, Foreign};
 pub use itest::{Itest, Session, Sessions};

@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Foreign, Raw, RunningProgram, process::Process};
 
-/// The program of `geth/`: go-ethereum's `p2p.Server`, or its bare RLPx connections.
+/// The program of `geth/`: go-ethereum's `p2p.Server`, its discovery, or its bare RLPx
+/// connections.
 #[derive(Debug)]
 pub struct Geth {
     program: PathBuf,
@@ -53,6 +54,16 @@ impl Geth {
         Foreign::start(Process::spawn("geth", command)).await
     }
 
+    /// Starts discovery v4 alone with these flags; see `interop/geth/discv4.go`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn discv4(&self, flags: &[&str]) -> Foreign {
+        let mut command = Command::new(&self.program);
+        command.arg("discv4").args(flags);
+        Foreign::start(Process::spawn("geth discv4", command)).await
+    }
+
     /// Starts a program for bare RLPx connections with these flags; see `interop/geth/raw.go`.
     ///
     /// # Panics
@@ -64,7 +75,7 @@ impl Geth {
     }
 }
 
-/// The program of `js/`: RLPx of `@ethereumjs/devp2p`.
+/// The program of `js/`: RLPx and DPT of `@ethereumjs/devp2p`.
 #[derive(Debug)]
 pub struct EthereumJs {
     folder: PathBuf,
