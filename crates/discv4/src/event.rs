@@ -186,3 +186,25 @@ impl fmt::Display for RequestError {
 }
 
 impl std::error::Error for RequestError {}
+
+impl Event {
+    /// The command that the event belongs to.
+    pub const fn query(&self) -> Option<QueryId> {
+        match self {
+            Self::Enr { query, .. }
+            | Self::Failed { query, .. }
+            | Self::LookupDone { query, .. }
+            | Self::LookupNode { query, .. }
+            | Self::Neighbors { query, .. }
+            | Self::Pong { query, .. }
+            | Self::Resolved { query, .. } => Some(*query),
+            Self::Forget(_)
+            | Self::NodeRemoved(_)
+            | Self::NodeVerified(_)
+            | Self::Remember(_)
+            | Self::RequestTimeout { .. }
+            | Self::Sighting { .. }
+            | Self::Vote { .. } => None,
+        }
+    }
+}
