@@ -9,6 +9,7 @@
 //! | [`Multiplexer`] | the devp2p base protocol | Hello, then the subprotocols |
 //! | [`DialScheduler`] | `devp2p_dial::Scheduler` | whom to dial next |
 //! | [`Discovery`] | an empty [`NodeList`] | candidates to dial |
+//! | [`NodeDb`] | a [`MemoryNodeDb`] | what is remembered across restarts |
 //!
 //! Two servers on loopback, with a subprotocol that counts to three:
 //!
@@ -69,6 +70,9 @@ mod machine;
 #[cfg(feature = "test-util")]
 mod memory;
 mod multiplexer;
+mod node_db;
+#[cfg(feature = "nodedb")]
+mod nodedb;
 mod peer_info;
 #[cfg(feature = "rlpx")]
 mod rlpx;
@@ -79,6 +83,8 @@ mod transport;
 
 #[cfg(feature = "test-util")]
 pub use memory::{MemoryDialer, MemoryListener, MemoryNetwork};
+#[cfg(feature = "nodedb")]
+pub use nodedb::FileNodeDb;
 #[cfg(feature = "rlpx")]
 pub use rlpx::RlpxTransport;
 
@@ -94,6 +100,7 @@ pub use self::{
         SetupId, Unwelcome,
     },
     multiplexer::{Multiplexer, Negotiated, PeerControl},
+    node_db::{MemoryNodeDb, NodeDb, NodeDbError, Remembered, Row},
     peer_info::{NodeInfo, PeerInfo},
     runtime::SetupError,
     scheduler::DialScheduler,

@@ -10,6 +10,7 @@ mod contract {
     mod dialer;
     mod discovery;
     mod multiplexer;
+    mod node_db;
     mod scheduler;
     mod transport;
 }

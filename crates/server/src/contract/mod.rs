@@ -13,6 +13,7 @@
 //! | [`multiplexer::check`] | [`Multiplexer`](crate::Multiplexer) |
 //! | [`scheduler::check`] | [`DialScheduler`](crate::DialScheduler) |
 //! | [`discovery::check`] | [`Discovery`](crate::Discovery) |
+//! | [`node_db::check`] | [`NodeDb`](crate::NodeDb) |
 //!
 //! All but the scheduler's need a tokio runtime, and run best on paused time (`start_paused`): a
 //! clause that waits to see that nothing happens then costs nothing. Implementations on real
@@ -34,6 +35,7 @@ pub mod connection;
 pub mod dialer;
 pub mod discovery;
 pub mod multiplexer;
+pub mod node_db;
 pub mod scheduler;
 pub mod transport;
 
