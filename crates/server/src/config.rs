@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{NetRestrict, Node, NodeKey};
+use devp2p_core::{Host, NetRestrict, Node, NodeKey};
 use devp2p_peer::{Hello, Protocol, check_protocols};
 
 pub use self::{
@@ -50,8 +50,18 @@ pub struct Config {
     pub static_nodes: Vec<Node>,
     /// Nodes that may always connect, above the limits too.
     pub trusted_nodes: Vec<Node>,
-    /// Nodes that are dialed when there has been no peer for 20 s.
+    /// Nodes to begin with (go-ethereum's fallback nodes): discovery asks them first, and again
+    /// whenever its table is empty. They are dialed too when there has been no peer for 20 s.
     pub bootstrap_nodes: Vec<Node>,
+    /// Search for no nodes: no UDP socket is opened, and bootstrap nodes are not dialed. Candidates
+    /// of [`Builder::discovery`](crate::Builder::discovery) and of subprotocols still are.
+    pub no_discovery: bool,
+    /// Search with discovery v4. Default yes.
+    pub discovery_v4: bool,
+    /// The UDP address of discovery, where it is not the TCP address; port 0 takes a free one.
+    /// Default: the address of the TCP listener. A server that listens on none, or on a listener
+    /// of its own kind, does not search unless this is set.
+    pub disc_addr: Option<SocketAddr>,
     /// The only networks to connect with, where it is set.
     pub net_restrict: Option<NetRestrict>,
     /// The subprotocols.
@@ -92,6 +102,13 @@ impl Config {
         Self { private_key: Some(private_key), ..Self::default() }
     }
 
+    /// Where discovery listens, if it runs.
+    pub(crate) fn udp_addr(&self, own_listener: bool) -> Option<SocketAddr> {
+        let tcp_addr = self.listen_addr.filter(|_| !own_listener);
+        let addr = self.disc_addr.or(tcp_addr);
+        addr.filter(|_| !self.no_discovery && self.discovery_v4)
+    }
+
     /// How many peers may be dialed by the scheduler's own choice (geth's `MaxDialedConns`).
     pub fn max_dialed(&self) -> usize {
         if self.no_dial || self.max_peers == 0 {
@@ -111,11 +128,14 @@ impl Config {
     /// All values that cannot work, each with the reason. What works but hardly means what was
     /// wanted comes back as warnings.
     pub fn validate(&self) -> Result<Vec<Warning>, ConfigError> {
-        self.check(self.listen_addr.is_some())
+        self.check(false)
     }
 
-    /// [`validate`](Config::validate), where it is known whether the server will listen.
-    pub(crate) fn check(&self, listens: bool) -> Result<Vec<Warning>, ConfigError> {
+    /// [`validate`](Config::validate), where it is known whether the server has a listener that is
+    /// in no option.
+    pub(crate) fn check(&self, own_listener: bool) -> Result<Vec<Warning>, ConfigError> {
+        let listens = own_listener || self.listen_addr.is_some();
+        let searches = self.udp_addr(own_listener).is_some();
         let mut problems = Vec::new();
         if self.private_key.is_none() {
             problems.push(Problem::PrivateKeyMissing);
@@ -148,8 +168,12 @@ impl Config {
                 problems.push(Problem::StaticNodeWithoutPort(node.clone()));
             }
         }
+        if searches {
+            let unreachable = self.bootstrap_nodes.iter().filter(|node| !has_udp_endpoint(node));
+            problems.extend(unreachable.cloned().map(Problem::BootstrapNodeWithoutAddress));
+        }
         if problems.is_empty() {
-            Ok(self.warnings(listens))
+            Ok(self.warnings(listens, searches))
         } else {
             Err(ConfigError::new(problems))
         }
@@ -183,10 +207,21 @@ impl Config {
         zeros
     }
 
-    fn warnings(&self, listens: bool) -> Vec<Warning> {
+    fn warnings(&self, listens: bool, searches: bool) -> Vec<Warning> {
         let mut warnings = Vec::new();
         if self.no_dial && !listens {
             warnings.push(Warning::Useless);
+        }
+        // A name may still turn out to be inside.
+        let is_outside = |addrs: &[SocketAddr]| {
+            let allowed =
+                |networks: &NetRestrict| addrs.iter().any(|addr| networks.contains(addr.ip()));
+            !addrs.is_empty() && !self.net_restrict.as_ref().is_none_or(allowed)
+        };
+        if searches {
+            let nodes = self.bootstrap_nodes.iter();
+            let outside = nodes.filter(|node| is_outside(node.udp_addr().as_slice()));
+            warnings.extend(outside.cloned().map(Warning::BootstrapNodeOutsideNetRestrict));
         }
         if self.no_dial {
             if !self.static_nodes.is_empty() {
@@ -198,15 +233,8 @@ impl Config {
         if self.max_peers == 0 && !self.static_nodes.iter().all(is_trusted) {
             warnings.push(Warning::StaticNodesRefused);
         }
-        if let Some(allowed) = &self.net_restrict {
-            // A name may still turn out to be inside.
-            let outside = |node: &&Node| {
-                let addrs = node.tcp_addrs();
-                !addrs.is_empty() && !addrs.iter().any(|addr| allowed.contains(addr.ip()))
-            };
-            let outside = self.static_nodes.iter().filter(outside);
-            warnings.extend(outside.cloned().map(Warning::StaticNodeOutsideNetRestrict));
-        }
+        let outside = self.static_nodes.iter().filter(|node| is_outside(&node.tcp_addrs()));
+        warnings.extend(outside.cloned().map(Warning::StaticNodeOutsideNetRestrict));
         warnings
     }
 
@@ -235,7 +263,7 @@ impl Config {
         core
     }
 
-    pub(crate) fn dial(&self, key: &NodeKey) -> devp2p_dial::Config {
+    pub(crate) fn dial(&self, key: &NodeKey, anchors: Vec<Node>) -> devp2p_dial::Config {
         let mut dial = self.dial.config(key.id());
         dial.max_dialed = self.max_dialed();
         dial.dynamic = dial.max_dialed > 0;
@@ -244,10 +272,19 @@ impl Config {
             dial.max_active_dials = 0;
         } else {
             dial.static_nodes.clone_from(&self.static_nodes);
-            dial.bootnodes.clone_from(&self.bootstrap_nodes);
+            dial.anchors = anchors;
+            if !self.no_discovery {
+                dial.bootnodes.clone_from(&self.bootstrap_nodes);
+            }
         }
         dial
     }
+}
+
+/// Whether discovery can ask the node, once its name is looked up.
+fn has_udp_endpoint(node: &Node) -> bool {
+    let named = matches!(node.host(), Some(Host::Dns(_))) && node.udp_port().is_some();
+    named || node.udp_addr().is_some()
 }
 
 impl Default for Config {
@@ -262,6 +299,9 @@ impl Default for Config {
             static_nodes: Vec::new(),
             trusted_nodes: Vec::new(),
             bootstrap_nodes: Vec::new(),
+            no_discovery: false,
+            discovery_v4: true,
+            disc_addr: None,
             net_restrict: None,
             protocols: Vec::new(),
             listen_addr: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, LISTEN_PORT))),

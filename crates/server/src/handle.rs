@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use crate::{
     Counters, Events, Io, NodeInfo, PeerInfo,
     local::local_node,
-    runtime::{Opened, SetupError, Shared, Slot, State, conn_span, lock, set_up},
+    runtime::{Opened, SetupError, Shared, Slot, State, conn_span, set_up},
 };
 
 /// A running server. Cheap to clone; the server stops when the last clone is dropped.
@@ -89,7 +89,7 @@ impl Handle {
 
     /// This node, with the address that it really listens on.
     pub fn node_info(&self) -> NodeInfo {
-        let enr = lock(&self.shared.record).record().clone();
+        let enr = self.shared.record.record();
         let protocols = self.shared.protocols.iter();
         NodeInfo {
             id: self.info.id,

@@ -9,11 +9,21 @@ use tracing::warn;
 /// The record of a server that listens on this address.
 pub(crate) fn local_record(
     key: &NodeKey,
+    stored_seq: Option<u64>,
     listen_addr: Option<SocketAddr>,
     protocols: &[Protocol],
     unix_millis: u64,
 ) -> Result<LocalRecord, RecordError> {
-    let mut local = LocalRecord::new(key.clone(), None, unix_millis)?;
+    let mut local = match LocalRecord::new(key.clone(), stored_seq, unix_millis) {
+        Err(RecordError::NoHigherSeq) if stored_seq.is_some() => {
+            warn!(
+                seq = stored_seq,
+                "The stored record number cannot be one, starting at the clock"
+            );
+            LocalRecord::new(key.clone(), None, unix_millis)?
+        }
+        local => local?,
+    };
     if let Some(address) = listen_addr {
         let ip = reachable(address.ip());
         local.set_fallback_ip(ip);

@@ -10,11 +10,12 @@ use tracing::{info, warn};
 
 use crate::{
     BaseProtocol, Config, ConfigError, Core, DialScheduler, Dialer, Discovery, Event, Events,
-    FairMix, Handle, Listener, Multiplexer, PeerInfo, TcpDialer, Transport,
+    FairMix, Handle, Listener, MemoryNodeDb, Multiplexer, NodeDb, NodeDbError, PeerInfo,
+    Remembered, TcpDialer, Transport,
     base_protocol::MessageHook,
     discovery::SubprotocolCandidates,
     local::local_record,
-    runtime::{self, PeerHook, Seams, Shared},
+    runtime::{self, OwnRecord, PeerHook, Seams, Shared},
 };
 
 /// A server that has not been started: options, and the parts that take the place of the
@@ -27,6 +28,7 @@ pub struct Builder {
     multiplexer: Option<Arc<dyn Multiplexer>>,
     scheduler: Option<Box<dyn DialScheduler>>,
     discovery: Option<Box<dyn Discovery>>,
+    node_db: Option<Arc<dyn NodeDb>>,
     on_peer: Option<PeerHook>,
 }
 
@@ -39,6 +41,7 @@ impl Builder {
             multiplexer: None,
             scheduler: None,
             discovery: None,
+            node_db: None,
             on_peer: None,
         }
     }
@@ -115,6 +118,12 @@ impl Builder {
         self
     }
 
+    /// Remembers in `node_db` what is to survive a restart. By default it is forgotten.
+    pub fn node_db(mut self, node_db: impl NodeDb) -> Self {
+        self.node_db = Some(Arc::new(node_db));
+        self
+    }
+
     /// Calls `hook` with every new peer, before its `add` event and its subprotocols. The hook
     /// must return at once; the server's other methods may be called in it.
     pub fn on_peer(mut self, hook: impl Fn(&PeerInfo) + Send + Sync + 'static) -> Self {
@@ -127,8 +136,7 @@ impl Builder {
     /// # Errors
     /// What [`Config::validate`] finds.
     pub fn build(self) -> Result<Server, ConfigError> {
-        let listens = self.listener.is_some() || self.config.listen_addr.is_some();
-        for warning in self.config.check(listens)? {
+        for warning in self.config.check(self.listener.is_some())? {
             warn!("{warning}");
         }
         Ok(Server { builder: self, events: runtime::event_channel() })
@@ -178,19 +186,46 @@ impl Server {
         Events::new(self.events.subscribe())
     }
 
-    /// Starts to listen and to dial. Must be called in a tokio runtime.
+    /// Starts, in this order: what is remembered is read, then it listens, then it dials. Must be
+    /// called in a tokio runtime.
     ///
     /// Not cancel-safe in the sense that a start that is dropped has no effect, but it leaves
     /// nothing behind either: what it opened is closed again, as after an error.
     ///
     /// # Errors
-    /// When the address is taken, or the operating system gives no entropy.
-    pub async fn start(self) -> Result<Handle, StartError> {
-        let Builder { config, listener, transport, multiplexer, scheduler, discovery, on_peer } =
-            self.builder;
-        let events = self.events;
+    /// When the address is taken, the node database cannot be opened, or the operating system
+    /// gives no entropy.
+    pub async fn start(mut self) -> Result<Handle, StartError> {
         info!("Starting P2P networking");
-        let key = config.private_key.clone().ok_or(StartError::Missing("private_key"))?;
+        let key = self.builder.config.private_key.clone();
+        let key = key.ok_or(StartError::Missing("private_key"))?;
+        let node_db = self.builder.node_db.take().unwrap_or_else(|| Arc::new(MemoryNodeDb::new()));
+        let opening = node_db.open(key.id(), runtime::unix_millis() / 1_000);
+        let remembered = opening.await.map_err(StartError::NodeDb)?;
+        let started = self.start_on(key, Arc::clone(&node_db), remembered).await;
+        if started.is_err() {
+            node_db.close().await;
+        }
+        started
+    }
+
+    async fn start_on(
+        self,
+        key: NodeKey,
+        node_db: Arc<dyn NodeDb>,
+        remembered: Remembered,
+    ) -> Result<Handle, StartError> {
+        let Builder {
+            config,
+            listener,
+            transport,
+            multiplexer,
+            scheduler,
+            discovery,
+            node_db: _,
+            on_peer,
+        } = self.builder;
+        let events = self.events;
         let mut rng = match config.seed {
             Some(seed) => Rng::from_seed(seed),
             None => Rng::from_os().map_err(StartError::Entropy)?,
@@ -212,8 +247,10 @@ impl Server {
         };
 
         let unix_millis = runtime::unix_millis();
-        let record = local_record(&key, listen_addr, &config.protocols, unix_millis)
-            .map_err(StartError::Record)?;
+        let record =
+            local_record(&key, remembered.seq, listen_addr, &config.protocols, unix_millis)
+                .map_err(StartError::Record)?;
+        let record = OwnRecord::new(record, Arc::clone(&node_db));
         let transport = match transport {
             Some(transport) => transport,
             None => default_transport(&key, &config)?,
@@ -241,12 +278,15 @@ impl Server {
             discovery: candidates(discovery, &config),
             protocols: config.protocols.clone(),
             on_peer,
+            node_db,
         };
 
         // Nothing fails from here on.
         let now = runtime::now();
-        let scheduler = scheduler
-            .unwrap_or_else(|| Box::new(Scheduler::new(config.dial(&key), rng.seed(), now)));
+        let scheduler = scheduler.unwrap_or_else(|| {
+            let dial = config.dial(&key, remembered.anchors);
+            Box::new(Scheduler::new(dial, rng.seed(), now))
+        });
         let core = Core::new(config.core(&key), scheduler, rng.seed());
         let shared = Shared::new(core, record, seams, events, config.setup_timeout);
         let info = crate::handle::Static { id: key.id(), name: config.name.clone(), listen_addr };
@@ -299,6 +339,9 @@ pub enum StartError {
     },
     /// A part that has no default here.
     Missing(&'static str),
+    /// The node database cannot be opened, for instance because another process has it. (One that
+    /// is damaged is no error: it starts anew.)
+    NodeDb(NodeDbError),
     /// The node's record cannot be made.
     Record(RecordError),
 }
@@ -311,6 +354,7 @@ impl fmt::Display for StartError {
             Self::Io(error) => write!(f, "the listener has no address: {error}"),
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
             Self::Missing(what) => write!(f, "{what} must be set"),
+            Self::NodeDb(error) => error.fmt(f),
             Self::Record(error) => write!(f, "the node's record cannot be made: {error}"),
         }
     }
@@ -321,6 +365,7 @@ impl std::error::Error for StartError {
         match self {
             Self::Config(error) => Some(error),
             Self::Io(error) | Self::Listen { error, .. } => Some(error),
+            Self::NodeDb(error) => Some(error),
             Self::Record(error) => Some(error),
             Self::Entropy(_) | Self::Missing(_) => None,
         }

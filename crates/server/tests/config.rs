@@ -21,7 +21,7 @@ fn changed(change: impl FnOnce(&mut Config)) -> Config {
 fn every_bad_value_is_explained() {
     type Change = fn(&mut Config);
     type IsIt = fn(&Problem) -> bool;
-    let table: [(Change, IsIt, &str); 12] = [
+    let table: [(Change, IsIt, &str); 14] = [
         (
             |config| config.private_key = None,
             |problem| *problem == Problem::PrivateKeyMissing,
@@ -81,6 +81,19 @@ fn every_bad_value_is_explained() {
             "has no tcp port to dial",
         ),
         (
+            |config| config.bootstrap_nodes = vec![bootnode(2), Node::from(key(3).public_key())],
+            |problem| {
+                *problem == Problem::BootstrapNodeWithoutAddress(Node::from(key(3).public_key()))
+            },
+            "has no udp endpoint to ask",
+        ),
+        (
+            // It could be dialed, and not be asked.
+            |config| config.bootstrap_nodes = vec![node(2)],
+            |problem| *problem == Problem::BootstrapNodeWithoutAddress(node(2)),
+            "has no udp endpoint to ask",
+        ),
+        (
             |config| {
                 config.protocols = (0..512).map(|n: u16| Protocol::new(Many(n))).collect();
             },
@@ -100,6 +113,33 @@ fn every_bad_value_is_explained() {
 /// A node with an address and without a TCP port.
 fn without_port(n: u16) -> Node {
     Node::new(key(n).public_key(), node(n).host().cloned(), 0, 30303)
+}
+
+fn bootnode(n: u16) -> Node {
+    Node::new(key(n).public_key(), node(n).host().cloned(), 0, 30303)
+}
+
+#[test]
+fn bootstrap_nodes_are_those_that_discovery_can_ask() {
+    let named = Node::new(key(3).public_key(), Some(Host::Dns("node.example".into())), 0, 30303);
+    let config = changed(|config| config.bootstrap_nodes = vec![bootnode(2), named.clone()]);
+    assert_eq!(config.validate().unwrap(), []);
+    let nameless = Node::new(key(3).public_key(), Some(Host::Dns("node.example".into())), 30303, 0);
+    let config = changed(|config| config.bootstrap_nodes = vec![nameless.clone()]);
+    assert_eq!(
+        config.validate().unwrap_err().problems(),
+        [Problem::BootstrapNodeWithoutAddress(nameless)]
+    );
+    let unused = changed(|config| {
+        config.bootstrap_nodes = vec![node(2)];
+        config.no_discovery = true;
+    });
+    assert_eq!(unused.validate().unwrap(), [], "nobody asks or dials it");
+    let only_dialed = changed(|config| {
+        config.bootstrap_nodes = vec![node(2)];
+        config.discovery_v4 = false;
+    });
+    assert_eq!(only_dialed.validate().unwrap(), [], "nobody asks it");
 }
 
 #[test]
@@ -252,6 +292,14 @@ fn what_works_but_means_little_is_a_warning() {
     assert_eq!(outside, [Warning::StaticNodeOutsideNetRestrict(node(3))]);
     let text = format!("the static node {} is outside of net_restrict: it is not dialed", node(3));
     assert_eq!(outside.first().unwrap().to_string(), text);
+
+    let outside = validate(|config| {
+        config.bootstrap_nodes = vec![bootnode(2), bootnode(3)];
+        config.net_restrict = Some(format!("{}/32", support::ip(2)).parse().unwrap());
+    });
+    assert_eq!(outside, [Warning::BootstrapNodeOutsideNetRestrict(bootnode(3))]);
+    let text = format!("the bootstrap node {} is outside of net_restrict", bootnode(3));
+    assert!(outside.first().unwrap().to_string().starts_with(&text));
 }
 
 #[tokio::test]
@@ -278,6 +326,8 @@ fn the_defaults() {
     assert_eq!(config.listen_addr, Some(SocketAddr::from(([0, 0, 0, 0], 30303))));
     assert!(config.dialer.is_none());
     assert!(!config.no_dial && !config.enable_msg_events);
+    assert!(!config.no_discovery && config.discovery_v4);
+    assert_eq!(config.disc_addr, None);
     assert_eq!(config.setup_timeout, Duration::from_secs(5));
     assert_eq!(config.seed, None);
 

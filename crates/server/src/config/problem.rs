@@ -17,6 +17,8 @@ pub enum Warning {
     StaticNodesRefused,
     /// The static node has no address that `net_restrict` allows, so it is not dialed.
     StaticNodeOutsideNetRestrict(Node),
+    /// The bootstrap node has no address that `net_restrict` allows, so it is not asked.
+    BootstrapNodeOutsideNetRestrict(Node),
 }
 
 impl fmt::Display for Warning {
@@ -33,6 +35,9 @@ impl fmt::Display for Warning {
             ),
             Self::StaticNodeOutsideNetRestrict(node) => {
                 write!(f, "the static node {node} is outside of net_restrict: it is not dialed")
+            }
+            Self::BootstrapNodeOutsideNetRestrict(node) => {
+                write!(f, "the bootstrap node {node} is outside of net_restrict: it is not asked")
             }
         }
     }
@@ -62,6 +67,8 @@ pub enum Problem {
     StaticNodeIsSelf(Node),
     /// A static node with an address and without a TCP port.
     StaticNodeWithoutPort(Node),
+    /// A bootstrap node without a UDP endpoint, which discovery cannot ask.
+    BootstrapNodeWithoutAddress(Node),
 }
 
 impl fmt::Display for Problem {
@@ -84,6 +91,9 @@ impl fmt::Display for Problem {
             Self::StaticNodeIsSelf(node) => write!(f, "the static node {node} is this node itself"),
             Self::StaticNodeWithoutPort(node) => {
                 write!(f, "the static node {node} has no tcp port to dial")
+            }
+            Self::BootstrapNodeWithoutAddress(node) => {
+                write!(f, "the bootstrap node {node} has no udp endpoint to ask")
             }
         }
     }

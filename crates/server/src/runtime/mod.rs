@@ -5,6 +5,7 @@
 
 mod clock;
 mod listen;
+mod own_record;
 mod run;
 mod setup;
 mod shared;
@@ -13,7 +14,8 @@ pub use self::setup::SetupError;
 pub(crate) use self::{
     clock::{now, unix_millis},
     listen::listen,
+    own_record::OwnRecord,
     run::run,
     setup::{Opened, Slot, conn_span, set_up},
-    shared::{PeerHook, Seams, Shared, State, event_channel, lock, message_event},
+    shared::{PeerHook, Seams, Shared, State, event_channel, message_event},
 };

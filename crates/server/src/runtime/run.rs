@@ -9,13 +9,20 @@ use std::{
 
 use devp2p_core::Node;
 use futures::{FutureExt as _, Stream as _};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{error, trace};
 
-use super::shared::{Shared, lock};
+use super::{
+    clock,
+    shared::{Shared, lock},
+};
+use crate::Row;
 
 /// How long the peers and all other tasks have to end after the stop.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_900);
+
+/// How often the good peers are remembered, for a stop that nobody announces.
+const ANCHOR_INTERVAL: Duration = Duration::from_mins(5);
 
 /// The server's life: its loop until the stop, and the stop itself.
 ///
@@ -34,6 +41,7 @@ async fn live(stopped: Stopped) {
     }
     // A lookup that is running ends with its source.
     drop(lock(&shared.discovery).take());
+    remember_anchors(shared);
     if catch_unwind(AssertUnwindSafe(|| shared.tell(|state, now| state.core.stop(now)))).is_err() {
         error!("A part of the server panicked at the stop");
     }
@@ -43,6 +51,17 @@ async fn live(stopped: Stopped) {
     if timeout(STOP_PATIENCE, shared.tasks.wait()).await.is_err() {
         shared.kill.cancel();
         shared.tasks.wait().await;
+    }
+    shared.node_db.close().await;
+}
+
+/// Has the good peers remembered, where there are any: after a start without luck those of an
+/// earlier run are still the best that is known.
+fn remember_anchors(shared: &Shared) {
+    let now = clock::now();
+    let anchors = shared.read(|state| state.core.anchors(now));
+    if !anchors.is_empty() {
+        shared.node_db.write(Row::Anchors(anchors));
     }
 }
 
@@ -62,8 +81,11 @@ impl Drop for Stopped {
 /// The loop of the server, until the stop.
 ///
 /// Its order: dials that are wanted, the stop, then what changed (the timer moves), then the timer,
-/// then candidates, which are pulled only while the scheduler has room for them.
+/// then the peers to remember, then candidates, which are pulled only while the scheduler has room
+/// for them.
 async fn turn(shared: &Arc<Shared>) {
+    let mut anchors = interval(ANCHOR_INTERVAL);
+    anchors.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first dials: the machine knows of static nodes since its construction.
     shared.tell(|_, _| {});
     loop {
@@ -81,6 +103,7 @@ async fn turn(shared: &Arc<Shared>) {
             () = shared.quit.cancelled() => return,
             () = shared.changed.notified() => {}
             () = timer => shared.tell(|state, now| state.core.handle_timeout(now)),
+            _ = anchors.tick() => remember_anchors(shared),
             Some(node) = candidate(shared), if wanted > 0 => {
                 let id = node.id();
                 if let Err(refusal) = shared.tell(|state, now| state.core.handle_candidate(now, node)) {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devp2p_core::{Host, LocalRecord, Node, NodeId};
+use devp2p_core::{Host, Node, NodeId};
 use devp2p_dial::DialKind;
 use devp2p_peer::{MessageDirection, MessageEvent, Protocol};
 use tokio::{
@@ -15,9 +15,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error};
 
-use super::{clock, setup};
+use super::{clock, own_record::OwnRecord, setup};
 use crate::{
-    Core, Dialer, Discovery, Event, Multiplexer, Output, PeerAdd, PeerControl, PeerInfo,
+    Core, Dialer, Discovery, Event, Multiplexer, NodeDb, Output, PeerAdd, PeerControl, PeerInfo,
     PeerMessage, SetupId, Transport, event::EVENT_BUFFER,
 };
 
@@ -32,6 +32,7 @@ pub(crate) struct Seams {
     pub(crate) discovery: Box<dyn Discovery>,
     pub(crate) protocols: Vec<Protocol>,
     pub(crate) on_peer: Option<PeerHook>,
+    pub(crate) node_db: Arc<dyn NodeDb>,
 }
 
 /// What all tasks of one server share.
@@ -47,7 +48,9 @@ pub(crate) struct Shared {
     /// Wanted, and not begun yet: no more than the scheduler has in flight.
     dials: Mutex<VecDeque<(SetupId, Node, DialKind)>>,
     events: Mutex<Option<broadcast::Sender<Event>>>,
-    pub(crate) record: Mutex<LocalRecord>,
+    pub(crate) record: OwnRecord,
+    /// Closed last of all.
+    pub(super) node_db: Arc<dyn NodeDb>,
     pub(super) setup_timeout: Duration,
     /// Where tasks run, also those that a call from outside of the runtime begins.
     runtime: Handle,
@@ -79,7 +82,7 @@ pub(crate) struct State {
 impl Shared {
     pub(crate) fn new(
         core: Core,
-        record: LocalRecord,
+        record: OwnRecord,
         seams: Seams,
         events: broadcast::Sender<Event>,
         setup_timeout: Duration,
@@ -94,7 +97,8 @@ impl Shared {
             on_peer: seams.on_peer,
             dials: Mutex::default(),
             events: Mutex::new(Some(events)),
-            record: Mutex::new(record),
+            record,
+            node_db: seams.node_db,
             setup_timeout,
             runtime: Handle::current(),
             tasks: TaskTracker::new(),
