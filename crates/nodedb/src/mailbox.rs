@@ -119,11 +119,15 @@ impl Mailbox {
 
     /// Waits until there is something that should be written now.
     pub(crate) fn wait(&self) -> Work {
+        self.wait_for(FLUSH_INTERVAL, RETRY_INTERVAL)
+    }
+
+    fn wait_for(&self, flush_interval: Duration, retry_interval: Duration) -> Work {
         let state = self
             .work
             .wait_while(self.lock(), |state| state.batch.is_empty() && !state.is_pressed())
             .unwrap_or_else(PoisonError::into_inner);
-        let patience = if state.is_failing { RETRY_INTERVAL } else { FLUSH_INTERVAL };
+        let patience = if state.is_failing { retry_interval } else { flush_interval };
         let (mut state, _) = self
             .work
             .wait_timeout_while(state, patience, |state| !state.is_pressed() && !state.is_urgent())
@@ -186,5 +190,113 @@ impl State {
         } else {
             self.dropped = self.dropped.saturating_add(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use devp2p_core::NodeKey;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(1);
+    const NEVER: Duration = Duration::MAX;
+
+    fn key(n: u8) -> (DiscoveryVersion, NodeId) {
+        (DiscoveryVersion::V4, NodeId::new([n; 32]))
+    }
+
+    fn seed(last_pong: u64) -> Option<Seed> {
+        let node = Node::from(NodeKey::from_bytes(&[1; 32]).unwrap().public_key());
+        Some(Seed::new(node, "192.0.2.1:1".parse().unwrap(), DiscoveryVersion::V4, last_pong))
+    }
+
+    fn put(mailbox: &Mailbox, n: u8, last_pong: u64) {
+        mailbox.put_seed(key(n).0, key(n).1, seed(last_pong));
+    }
+
+    #[test]
+    fn seeds_wait_for_others_and_the_rest_does_not() {
+        let mailbox = Mailbox::default();
+        put(&mailbox, 1, 5);
+        assert_eq!(mailbox.wait_for(SOON, NEVER).batch.seeds.len(), 1);
+        put(&mailbox, 1, 5);
+        mailbox.put_local_seq(3);
+        let work = mailbox.wait_for(NEVER, NEVER);
+        assert_eq!((work.batch.seeds.len(), work.batch.local_seq), (1, Some(3)));
+        mailbox.put_anchors(Vec::new());
+        assert_eq!(mailbox.wait_for(NEVER, NEVER).batch.anchors, Some(Vec::new()));
+        for n in 0..MAX_QUEUED / 2 {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            mailbox.put_seed(DiscoveryVersion::V5, NodeId::new(id), None);
+        }
+        assert_eq!(mailbox.wait_for(NEVER, NEVER).batch.seeds.len(), MAX_QUEUED / 2);
+        mailbox.close();
+        mailbox.put_local_seq(9);
+        let work = mailbox.wait_for(NEVER, NEVER);
+        assert!(work.is_last && work.batch.is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_written_gives_way_to_newer_rows_and_is_tried_again() {
+        let mailbox = Mailbox::default();
+        put(&mailbox, 1, 5);
+        put(&mailbox, 2, 5);
+        mailbox.put_local_seq(3);
+        mailbox.put_anchors(Vec::new());
+        let work = mailbox.wait_for(NEVER, NEVER);
+        put(&mailbox, 1, 6);
+        mailbox.put_local_seq(2);
+        mailbox.written(work.asked, Some(work.batch));
+        // Nothing is urgent that just failed.
+        let work = mailbox.wait_for(NEVER, SOON);
+        let seeds = BTreeMap::from([(key(1), seed(6)), (key(2), seed(5))]);
+        assert_eq!(work.batch.seeds, seeds);
+        assert_eq!((work.batch.local_seq, work.batch.anchors), (Some(3), Some(Vec::new())));
+        mailbox.written(work.asked, None);
+        mailbox.put_local_seq(4);
+        assert_eq!(mailbox.wait_for(NEVER, NEVER).batch.local_seq, Some(4));
+    }
+
+    #[test]
+    fn a_full_mailbox_takes_what_it_has_already() {
+        let mailbox = Mailbox::default();
+        for n in 0..=MAX_QUEUED {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            mailbox.put_seed(DiscoveryVersion::V4, NodeId::new(id), None);
+        }
+        assert_eq!(mailbox.dropped(), 1);
+        put(&mailbox, 0, 5);
+        mailbox.put_local_seq(1);
+        mailbox.put_anchors(Vec::new());
+        assert_eq!(mailbox.dropped(), 1);
+        let Batch { local_seq, anchors, seeds } = mailbox.wait_for(NEVER, NEVER).batch;
+        assert_eq!((seeds.len(), &seeds[&key(0)]), (MAX_QUEUED, &seed(5)));
+        assert!(local_seq.is_some() && anchors.is_some());
+    }
+
+    #[test]
+    fn a_flush_tells_whether_it_was_written() {
+        let mailbox = Mailbox::default();
+        for left in [None, Some(Batch::default())] {
+            let succeeds = left.is_none();
+            thread::scope(|scope| {
+                let flush = scope.spawn(|| mailbox.flush());
+                let work = mailbox.wait_for(NEVER, NEVER);
+                mailbox.written(work.asked, left);
+                assert_eq!(flush.join().unwrap(), succeeds);
+            });
+        }
+        thread::scope(|scope| {
+            let flush = scope.spawn(|| mailbox.flush());
+            mailbox.end();
+            assert!(!flush.join().unwrap(), "nobody is there to write");
+        });
+        mailbox.put_local_seq(1);
+        assert!(mailbox.lock().batch.is_empty());
     }
 }

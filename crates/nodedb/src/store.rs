@@ -154,18 +154,19 @@ impl Store {
                     None => drop(table.remove(id.as_bytes())?),
                 }
             }
-            trim(&mut table, self.max_seeds)?;
         }
+        let sweep_is_due = self.now >= self.swept_at.saturating_add(SWEEP_INTERVAL);
+        if sweep_is_due {
+            sweep(&write, self.now)?;
+        }
+        // After the sweep: what has expired takes nobody's place.
+        trim(&write, self.max_seeds)?;
         if let Some(seq) = batch.local_seq {
             self.put_local_seq(&write, seq)?;
         }
         if let Some(anchors) = &batch.anchors {
             let row = row::encode_anchors(anchors.get(..MAX_ANCHORS).unwrap_or(anchors));
             write.open_table(META)?.insert(META_ANCHORS, row.as_slice())?;
-        }
-        let sweep_is_due = self.now >= self.swept_at.saturating_add(SWEEP_INTERVAL);
-        if sweep_is_due {
-            sweep(&write, self.now)?;
         }
         write.commit()?;
         if sweep_is_due {
@@ -230,9 +231,7 @@ impl Store {
         }
         write.open_table(LOCAL_SEQS)?.retain(|_, row| row::decode_local_seq(row).is_some())?;
         sweep(&write, self.now)?;
-        for protocol in PROTOCOLS {
-            trim(&mut write.open_table(seed_table(protocol))?, self.max_seeds)?;
-        }
+        trim(&write, self.max_seeds)?;
         write.commit()?;
         Ok(())
     }
@@ -306,13 +305,15 @@ fn sweep(write: &WriteTransaction, now: u64) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Deletes what is above the limit.
-fn trim(table: &mut Table<'_, [u8; 32], &'static [u8]>, limit: usize) -> Result<(), redb::Error> {
-    if usize::try_from(table.len()?).unwrap_or(usize::MAX) <= limit {
-        return Ok(());
-    }
-    for id in turns::excess(entries(table)?, limit) {
-        table.remove(id.as_bytes())?;
+/// Deletes the seeds above the limit.
+fn trim(write: &WriteTransaction, limit: usize) -> Result<(), redb::Error> {
+    for protocol in PROTOCOLS {
+        let mut table = write.open_table(seed_table(protocol))?;
+        if usize::try_from(table.len()?).unwrap_or(usize::MAX) > limit {
+            for id in turns::excess(entries(&table)?, limit) {
+                table.remove(id.as_bytes())?;
+            }
+        }
     }
     Ok(())
 }

@@ -138,3 +138,57 @@ fn caught<T>(operation: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Troubl
         Err(Trouble::Damaged(message.unwrap_or("reading it panicked").to_owned()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env, fs, process,
+        sync::{Arc, Mutex},
+    };
+
+    use devp2p_core::NodeId;
+    use redb::Database;
+
+    use super::*;
+
+    #[test]
+    fn a_write_that_failed_succeeds_when_it_can() {
+        let folder = env::temp_dir().join(format!("devp2p-nodedb-writer-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("nodes");
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&notices);
+        let mut options = Options::new(NodeId::new([1; 32]), 5, [0; 32]);
+        options.on_notice = Box::new(move |notice| told.lock().unwrap().push(notice));
+        let mut writer = Writer::new(path.clone(), options, Arc::default());
+
+        // It lost the file, and somebody else has it.
+        let other = Database::create(&path).unwrap();
+        let batch = Batch { local_seq: Some(7), ..Batch::default() };
+        let left = writer.write(batch).unwrap();
+        assert_eq!(left.local_seq, Some(7));
+        assert!(matches!(notices.lock().unwrap()[..], [Notice::WriteFailed { .. }]));
+        drop(other);
+        assert!(writer.write(left).is_none());
+        assert_eq!(writer.load().unwrap_err().to_string(), OpenError::InUse.to_string());
+        writer.store = None;
+        assert_eq!(writer.load().unwrap().local_seq, Some(7));
+        assert_eq!(notices.lock().unwrap().len(), 1);
+        drop(writer);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_panic_is_damage() {
+        let reason = |operation: fn()| match caught(|| {
+            operation();
+            Ok(())
+        }) {
+            Err(Trouble::Damaged(reason)) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reason(|| panic!("bad page")), "bad page");
+        assert_eq!(reason(|| panic!("page {}", 7)), "page 7");
+        assert_eq!(reason(|| std::panic::panic_any(7)), "reading it panicked");
+    }
+}
