@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 mod base_protocol;
+mod discv4;
 mod drivers;
 mod ethereumjs;
 mod geth;
