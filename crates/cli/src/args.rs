@@ -8,15 +8,16 @@ use std::{
 };
 
 use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
-use devp2p_core::Node;
+use devp2p_core::{Host, Node};
 
 use crate::{
     eth::ForkId,
     failure::{Failure, one_line},
     hex,
+    network::Network,
 };
 
-/// Node keys, a devp2p node to run, and a network of whole nodes on loopback.
+/// Node keys, node discovery, a devp2p node to run, and a network of whole nodes on loopback.
 #[derive(Debug, Parser)]
 #[command(name = "devp2p", version)]
 pub(crate) struct Cli {
@@ -31,7 +32,22 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start many whole nodes on loopback, kill a quarter, and account for every message
+    ///
+    /// Node 0 is the one bootnode that all others know; discovery finds each at least 4 peers, or
+    /// all others where there are fewer. Half-way a quarter of the nodes is killed, the bootnode
+    /// among them; they come back with the same keys and ports, and nothing else that they knew.
+    ///
+    /// The last line tells the fewest peers that any node had before the kills and at the end, and
+    /// "delivered X/Y": Y messages were sent, and X of them are acknowledged by the other end as
+    /// whole and in order, in all sessions that no kill ended. When the time is over, every session
+    /// completes 500 messages each way and tells how many there were; then the account is taken.
+    /// The exit code is 0 only if X equals Y, each node has exchanged everything with that many
+    /// peers, the network is in one part, and nothing else went wrong: a message that was missing,
+    /// doubled, out of order or changed, or a session that ended without a kill.
     Devnet(DevnetArgs),
+    /// Speak node discovery v4
+    #[command(subcommand)]
+    Discv4(Discv4Command),
     /// Work with node keys
     #[command(subcommand)]
     Key(KeyCommand),
@@ -74,18 +90,104 @@ pub(crate) struct Endpoint {
     pub(crate) udp: u16,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Discv4Command {
+    /// Run a node of discovery alone, which prints its record, until it is interrupted
+    ///
+    /// With --verbose or --json, prints a line per event too.
+    Listen(Discv4Args),
+    /// Ping a node, and print how long the answer took
+    Ping(Discv4Query),
+    /// Ask a node for its record, and print it
+    #[command(name = "requestenr")]
+    RequestEnr(Discv4Query),
+    /// Find a node's newest record, and print it
+    ///
+    /// The node is asked itself where its address is known, and looked for among other nodes where
+    /// it does not answer.
+    Resolve(Discv4Query),
+}
+
 #[derive(Debug, Args)]
-pub(crate) struct RunArgs {
+pub(crate) struct Discv4Query {
+    /// The node: an enode URL or a record (ENR)
+    pub(crate) node: Node,
+    /// Ask again while there is no answer, for so many seconds; otherwise each is asked once
+    #[arg(long, value_name = "SECONDS", default_value_t = 0,
+        value_parser = clap::value_parser!(u16).range(0..=3_600))]
+    pub(crate) timeout: u16,
+    #[command(flatten)]
+    pub(crate) discv4: Discv4Args,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Discv4Args {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// The UDP address of this node; port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:0")]
+    pub(crate) addr: SocketAddr,
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
+    /// Print JSON: one object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Who the node is.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
     /// The file with the node's key; without a key one is made that lasts until the end
     #[arg(long, value_name = "FILE", conflicts_with = "nodekeyhex")]
     pub(crate) nodekey: Option<PathBuf>,
     /// The node's key as 64 hex digits; other users of this machine can see it
     #[arg(long, value_name = "HEX")]
     pub(crate) nodekeyhex: Option<String>,
+}
+
+/// Where discovery begins.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// The nodes to begin with, in place of the network's; may be given more than once
+    #[arg(long, value_name = "NODE,..", value_delimiter = ',', value_parser = parse_bootnode)]
+    bootnodes: Vec<Node>,
+    /// The public network whose bootnodes to begin with
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<Network>,
+    /// The file that remembers nodes, and the number of our record; made where there is none
+    #[arg(long, value_name = "FILE")]
+    pub(crate) nodedb: Option<PathBuf>,
+}
+
+impl SearchArgs {
+    /// The nodes to begin with.
+    pub(crate) fn bootnodes(&self) -> Result<Vec<Node>, Failure> {
+        match self.network {
+            Some(network) if self.bootnodes.is_empty() => {
+                network.bootnodes().map_err(Failure::work)
+            }
+            _ => Ok(self.bootnodes.clone()),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
     /// The address to listen on; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:30303")]
     pub(crate) addr: SocketAddr,
-    /// A node to stay connected with; may be given more than once
+    /// The UDP address of discovery, where it is another; port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "nodiscover")]
+    pub(crate) discaddr: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
+    /// Neither look for nodes nor be found: no UDP socket is opened
+    #[arg(long)]
+    pub(crate) nodiscover: bool,
+    /// A node to stay connected with, by its key alone where discovery is to find its address; may
+    /// be given more than once
     #[arg(long = "static", value_name = "NODE", value_parser = parse_static)]
     pub(crate) static_nodes: Vec<Node>,
     /// A node that may always connect; may be given more than once
@@ -130,6 +232,9 @@ pub(crate) struct DevnetArgs {
     #[arg(long, value_name = "N", default_value_t = 20,
         value_parser = clap::value_parser!(u16).range(2..=3_600))]
     pub(crate) seconds: u16,
+    /// Without discovery: every node has 8 others as static nodes
+    #[arg(long = "static")]
+    pub(crate) is_static: bool,
 }
 
 /// Reads the command line, or says how to exit: what was wrong is one line on stderr.
@@ -150,12 +255,21 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Exi
     })
 }
 
-/// A node that can be dialed: there is no discovery that could find its address.
+/// A node that can be dialed, once its address is known.
 fn parse_static(text: &str) -> Result<Node, String> {
     let node: Node = text.parse().map_err(|error| format!("{error}"))?;
+    if node.host().is_some() && node.tcp_port().is_none() {
+        return Err("it has no tcp port to dial".to_owned());
+    }
+    Ok(node)
+}
+
+/// A node that can be asked for others, once its name is looked up.
+fn parse_bootnode(text: &str) -> Result<Node, String> {
+    let node: Node = text.parse().map_err(|error| format!("{error}"))?;
     match node.host() {
-        None => Err("it has no address to dial".to_owned()),
-        Some(_) if node.tcp_port().is_none() => Err("it has no tcp port to dial".to_owned()),
-        Some(_) => Ok(node),
+        Some(Host::Dns(_)) if node.udp_port().is_some() => Ok(node),
+        _ if node.udp_addr().is_some() => Ok(node),
+        _ => Err("it has no udp endpoint to ask".to_owned()),
     }
 }

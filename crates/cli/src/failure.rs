@@ -1,4 +1,6 @@
-use std::{fmt, process::ExitCode};
+use std::{fmt, path::Path, process::ExitCode};
+
+use devp2p_server::NodeDbError;
 
 /// Why the program did not do what it was asked for; one line on stderr.
 #[derive(Debug)]
@@ -20,6 +22,15 @@ impl Failure {
     /// Something failed at work.
     pub(crate) fn work(why: impl fmt::Display) -> Self {
         Self::Work(why.to_string())
+    }
+
+    /// The file of `--nodedb` cannot be used; one that another process has may be free the next time.
+    pub(crate) fn node_db(file: &Path, error: &NodeDbError) -> Self {
+        let why = format!("--nodedb {}: {error}", file.display());
+        match error {
+            NodeDbError::InUse => Self::Work(why),
+            _ => Self::Arguments(why),
+        }
     }
 
     /// Prints the line and gives the exit code.

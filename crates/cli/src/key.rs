@@ -5,7 +5,7 @@ use std::path::Path;
 use devp2p_core::{Node, NodeKey, NodeKeyError, Record};
 
 use crate::{
-    args::{Endpoint, KeyCommand},
+    args::{Endpoint, KeyArgs, KeyCommand},
     failure::Failure,
     output,
 };
@@ -34,6 +34,16 @@ pub(crate) fn load(file: &Path) -> Result<NodeKey, Failure> {
             error => Err(error),
         })
         .map_err(|error| bad_file(file, &error))
+}
+
+/// The key of a node to run.
+pub(crate) fn of(args: &KeyArgs) -> Result<NodeKey, Failure> {
+    match (&args.nodekey, &args.nodekeyhex) {
+        (Some(file), _) => load(file),
+        (None, Some(digits)) => NodeKey::from_hex(digits)
+            .map_err(|error| Failure::arguments(format!("--nodekeyhex: {error}"))),
+        (None, None) => fresh(),
+    }
 }
 
 /// A key that lasts until the program ends.

@@ -1,16 +1,20 @@
-//! `devp2p`: node keys, a node to run, and a network of whole nodes on loopback.
+//! `devp2p`: node keys, node discovery, a node to run, and a network of whole nodes on loopback.
 //!
 //! Events and results go to stdout, logs and errors to stderr. The exit code is 0 for success, 1
 //! for a failure, and 2 for bad arguments.
 #![forbid(unsafe_code)]
 
 mod args;
+mod clock;
 mod demo;
 mod devnet;
+mod discv4;
 mod eth;
 mod failure;
 mod hex;
+mod interrupts;
 mod key;
+mod network;
 mod output;
 mod run;
 #[cfg(test)]
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
     log_to_stderr(cli.verbose);
     let result = match cli.command {
         Command::Devnet(args) => devnet::run(&args),
+        Command::Discv4(command) => discv4::run(command, cli.verbose > 0),
         Command::Key(command) => key::run(command),
         Command::Run(args) => run::run(args),
     };

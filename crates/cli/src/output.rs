@@ -95,6 +95,19 @@ impl fmt::Display for Line {
     }
 }
 
+/// Prints events, as text or as JSON.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Printer {
+    pub(crate) json: bool,
+}
+
+impl Printer {
+    /// Prints one event.
+    pub(crate) fn print(self, event: &Line) -> Result<(), Failure> {
+        if self.json { line(&event.to_json()) } else { line(event) }
+    }
+}
+
 /// A text that may come from a remote: in quotes, with escapes, where it is more than a word.
 struct Text<'a>(&'a str);
 

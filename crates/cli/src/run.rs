@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io};
 
 use devp2p_core::{NodeId, NodeKey};
 use devp2p_peer::{Direction, Protocol};
-use devp2p_server::{Config, Event, Events, Handle, Server, StartError};
+use devp2p_server::{Config, Event, Events, FileNodeDb, Handle, Server, StartError};
 use tokio::sync::mpsc;
 use tracing::info;
 
@@ -13,18 +13,20 @@ use crate::{
     demo::Demo,
     eth::{Chain, Eth, Version},
     failure::Failure,
+    interrupts::Interrupts,
     key,
-    output::{self, Line, Reporter, WAITING_LINES, reporter},
+    output::{self, Line, Printer, Reporter, WAITING_LINES, reporter},
 };
 
 /// Runs a node until a signal stops it.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
-    let key = match (&args.nodekey, &args.nodekeyhex) {
-        (Some(file), _) => key::load(file)?,
-        (None, Some(digits)) => NodeKey::from_hex(digits)
-            .map_err(|error| Failure::arguments(format!("--nodekeyhex: {error}")))?,
-        (None, None) => key::fresh()?,
-    };
+    if args.nodiscover
+        && let Some(node) = args.static_nodes.iter().find(|node| node.host().is_none())
+    {
+        let why = "it has no address, and --nodiscover leaves nothing to find it";
+        return Err(Failure::arguments(format!("--static {node}: {why}")));
+    }
+    let key = key::of(&args.key)?;
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::work)?;
     runtime.block_on(serve(args, key))
 }
@@ -33,11 +35,11 @@ async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
     // Before anything else, so that a signal during the start is not lost.
     let mut interrupts = Interrupts::new().map_err(Failure::work)?;
     let (reporter, reports) = reporter();
-    let server = Server::from_config(config(&args, key, &reporter)).map_err(Failure::arguments)?;
+    let server = server(&args, key, &reporter)?;
     let mut feed = Feed { events: server.events(), reports, waiting: VecDeque::new() };
-    let handle = server.start().await.map_err(not_started)?;
+    let handle = server.start().await.map_err(|error| not_started(&args, error))?;
     let printer = Printer { json: args.json };
-    printer.ready(&handle)?;
+    print_ready(&printer, &handle)?;
     let result = tokio::select! {
         biased;
         () = interrupts.next() => Ok(()),
@@ -49,20 +51,34 @@ async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
 }
 
 /// A taken port may be free the next time; an address of another machine is a wrong argument.
-fn not_started(error: StartError) -> Failure {
-    match &error {
-        StartError::Listen { error: cause, .. }
+fn not_started(args: &RunArgs, error: StartError) -> Failure {
+    match (&error, &args.search.nodedb) {
+        (StartError::Listen { error: cause, .. }, _)
             if cause.kind() == io::ErrorKind::AddrNotAvailable =>
         {
             Failure::arguments(error)
         }
+        (StartError::NodeDb(error), Some(file)) => Failure::node_db(file, error),
         _ => Failure::work(error),
     }
 }
 
-fn config(args: &RunArgs, key: NodeKey, reporter: &Reporter) -> Config {
-    let mut config = Config::new(key);
+fn server(args: &RunArgs, key: NodeKey, reporter: &Reporter) -> Result<Server, Failure> {
+    let bootnodes = args.search.bootnodes()?;
+    let mut builder = Server::builder(key).configure(|config| {
+        config.bootstrap_nodes = bootnodes;
+        configure(config, args, reporter);
+    });
+    if let Some(file) = &args.search.nodedb {
+        builder = builder.node_db(FileNodeDb::new(file));
+    }
+    builder.build().map_err(Failure::arguments)
+}
+
+fn configure(config: &mut Config, args: &RunArgs, reporter: &Reporter) {
     config.listen_addr = Some(args.addr);
+    config.disc_addr = args.discaddr;
+    config.no_discovery = args.nodiscover;
     config.max_peers = args.maxpeers.into();
     config.static_nodes.clone_from(&args.static_nodes);
     config.trusted_nodes.clone_from(&args.trusted_nodes);
@@ -77,7 +93,6 @@ fn config(args: &RunArgs, key: NodeKey, reporter: &Reporter) -> Config {
             config.protocols.push(Protocol::new(Eth::new(version, chain, reporter.clone())));
         }
     }
-    config
 }
 
 /// What there is to print, in an order that a reader can follow.
@@ -143,31 +158,22 @@ async fn next_report(
 /// The name of the event of a peer that is gone.
 const DROP: &str = "drop";
 
-struct Printer {
-    json: bool,
-}
-
-impl Printer {
-    /// The node itself: as text, its enode URL and its record on a line each.
-    fn ready(&self, handle: &Handle) -> Result<(), Failure> {
-        let info = handle.node_info();
-        let (enode, enr) = (info.enode.to_enode(), info.enr.to_string());
-        if !self.json {
-            output::line(&enode)?;
-            return output::line(&enr);
-        }
-        let line = Line::of_peer("ready", info.id)
-            .with("enode", enode)
-            .with("enr", enr)
-            .show_some("addr", info.listen_addr)
-            .with("port", info.listen_addr.map(|addr| addr.port()))
-            .with("name", info.name);
-        self.print(&line)
+/// Prints the node itself: as text, its enode URL and its record on a line each.
+fn print_ready(printer: &Printer, handle: &Handle) -> Result<(), Failure> {
+    let info = handle.node_info();
+    let (enode, enr) = (info.enode.to_enode(), info.enr.to_string());
+    if !printer.json {
+        output::line(&enode)?;
+        return output::line(&enr);
     }
-
-    fn print(&self, line: &Line) -> Result<(), Failure> {
-        if self.json { output::line(&line.to_json()) } else { output::line(line) }
-    }
+    let line = Line::of_peer("ready", info.id)
+        .with("enode", enode)
+        .with("enr", enr)
+        .show_some("addr", info.listen_addr)
+        .with("port", info.listen_addr.map(|addr| addr.port()))
+        .with("udp", info.enode.udp_port())
+        .with("name", info.name);
+    printer.print(&line)
 }
 
 /// The line for a server's event; none for those of messages, which are not asked for.
@@ -196,43 +202,4 @@ fn describe(event: Event) -> Option<Line> {
         Event::Missed(count) => Line::new("missed").with("count", count),
         _ => return None,
     })
-}
-
-/// The signals that ask the program to stop.
-struct Interrupts {
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Interrupts {
-    #[cfg(unix)]
-    fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    #[cfg(not(unix))]
-    fn new() -> io::Result<Self> {
-        Ok(Self {})
-    }
-
-    /// Ends when one has come. Cancel-safe.
-    #[cfg(unix)]
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-
-    #[cfg(not(unix))]
-    async fn next(&mut self) {
-        // Without a handler the signal ends the program, which is all that is left to do.
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -28,7 +28,7 @@ pub(super) struct Ledger {
     accounts: Vec<Account>,
     nodes: BTreeMap<NodeId, usize>,
     phase: watch::Sender<Phase>,
-    /// Bounded by the pairs of partners and the kills.
+    /// Bounded by the slots of the nodes and the kills: any other end of a session is an error.
     sessions: Mutex<Vec<Arc<Session>>>,
     errors: Mutex<Vec<String>>,
 }
@@ -46,6 +46,9 @@ struct Account {
 pub(super) struct Session {
     local: (usize, u64),
     remote: (usize, u64),
+    /// How many messages this end is to send at least.
+    pub(super) quota: u64,
+    is_open: AtomicBool,
     /// Messages sent.
     pub(super) sent: AtomicU64,
     /// Messages that the remote has received and verified.
@@ -109,22 +112,35 @@ impl Ledger {
         }
     }
 
-    /// Opens the account of one end of a session.
+    /// Opens the account of one end of a session. One that comes when the messages are being
+    /// finished has none to send.
     pub(super) fn open(&self, local: (usize, u64), remote: (usize, u64)) -> Arc<Session> {
+        let is_running = *self.phase.borrow() == Phase::Running;
         let session = Arc::new(Session {
             local,
             remote,
+            quota: if is_running { QUOTA } else { 0 },
+            is_open: AtomicBool::new(true),
             sent: AtomicU64::new(0),
             acknowledged: AtomicU64::new(0),
             received: AtomicU64::new(0),
             remote_done: AtomicBool::new(false),
         });
-        lock(&self.sessions).push(Arc::clone(&session));
+        let mut sessions = lock(&self.sessions);
+        let has_same = sessions.iter().any(|it| {
+            it.is_open.load(Ordering::Relaxed) && (it.local, it.remote) == (local, remote)
+        });
+        sessions.push(Arc::clone(&session));
+        drop(sessions);
+        if has_same {
+            self.error(local.0, format!("a second session with node {}", remote.0));
+        }
         session
     }
 
     /// A session has ended; one that neither a kill nor the stop has ended is an error.
     pub(super) fn close(&self, session: &Session, why: Option<String>) {
+        session.is_open.store(false, Ordering::Relaxed);
         if self.was_killed(session) || *self.phase.borrow() == Phase::Stopping {
             return;
         }
@@ -166,12 +182,30 @@ impl Ledger {
         own.fold(Totals::default(), |totals, it| totals.plus(it))
     }
 
-    /// Whether node `from` has a session with node `to` in which both have sent their quota, all
-    /// of it is acknowledged, and all that `to` has sent has arrived.
-    pub(super) fn is_complete(&self, from: usize, to: usize) -> bool {
+    /// The partners with which a node has exchanged everything, both ways.
+    pub(super) fn partners(&self, node: usize) -> BTreeSet<usize> {
         let sessions = lock(&self.sessions);
-        let mut between = sessions.iter().filter(|it| it.local.0 == from && it.remote.0 == to);
-        between.any(|it| !self.was_killed(it) && it.is_complete())
+        let whole = |from, to| {
+            let mut between = sessions.iter().filter(|it| (it.local.0, it.remote.0) == (from, to));
+            between.any(|it| it.quota > 0 && !self.was_killed(it) && it.is_complete())
+        };
+        let own = sessions.iter().filter(|it| it.local.0 == node).map(|it| it.remote.0);
+        own.filter(|&other| whole(node, other) && whole(other, node)).collect()
+    }
+
+    /// The sessions, as who sends and to whom, that no kill ended and in which something is missing
+    /// at the one end or the other.
+    pub(super) fn incomplete(&self) -> Vec<(usize, usize)> {
+        let sessions = lock(&self.sessions);
+        let due = sessions.iter().filter(|it| it.quota > 0 && !self.was_killed(it));
+        due.filter(|it| !it.is_complete()).map(|it| (it.local.0, it.remote.0)).collect()
+    }
+
+    /// Who is connected with whom now.
+    pub(super) fn links(&self) -> Vec<(usize, usize)> {
+        let sessions = lock(&self.sessions);
+        let open = sessions.iter().filter(|it| it.is_open.load(Ordering::Relaxed));
+        open.filter(|it| !self.was_killed(it)).map(|it| (it.local.0, it.remote.0)).collect()
     }
 
     fn was_killed(&self, session: &Session) -> bool {
@@ -180,11 +214,11 @@ impl Ledger {
 }
 
 impl Session {
+    /// Whether all of the quota was sent, and all that was sent, either way, has arrived.
     fn is_complete(&self) -> bool {
         let sent = self.sent.load(Ordering::Relaxed);
-        sent >= QUOTA
+        sent >= self.quota
             && sent == self.acknowledged.load(Ordering::Relaxed)
-            && self.received.load(Ordering::Relaxed) >= QUOTA
             && self.remote_done.load(Ordering::Relaxed)
     }
 }
@@ -203,4 +237,103 @@ impl Totals {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every operation under the lock leaves the data whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: u64 = 0;
+
+    /// Three nodes, and both ends of a session between the first two.
+    fn pair() -> (Ledger, Arc<Session>, Arc<Session>) {
+        let ledger = Ledger::new(&[1, 2, 3].map(|byte| NodeId::new([byte; 32])));
+        let (left, right) = (ledger.open((0, LIFE), (1, LIFE)), ledger.open((1, LIFE), (0, LIFE)));
+        (ledger, left, right)
+    }
+
+    /// One end has sent its messages, and the other has so many of them.
+    fn deliver(from: &Session, to: &Session, arrived: u64) {
+        from.sent.store(QUOTA, Ordering::Relaxed);
+        from.acknowledged.store(arrived, Ordering::Relaxed);
+        to.received.store(arrived, Ordering::Relaxed);
+        to.remote_done.store(arrived == QUOTA, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn what_is_delivered_both_ways_is_whole() {
+        let (ledger, left, right) = pair();
+        assert_eq!(ledger.incomplete(), [(0, 1), (1, 0)]);
+        deliver(&left, &right, QUOTA);
+        assert!(ledger.partners(0).is_empty() && ledger.partners(1).is_empty());
+        deliver(&right, &left, QUOTA);
+        assert_eq!(ledger.incomplete(), []);
+        assert_eq!((ledger.partners(0), ledger.partners(1)), ([1].into(), [0].into()));
+        assert!(ledger.partners(2).is_empty());
+        let whole = Totals { sent: QUOTA, acknowledged: QUOTA, received: QUOTA };
+        assert_eq!((ledger.totals(0), ledger.totals(1)), (whole, whole));
+    }
+
+    #[test]
+    fn a_message_that_is_lost_is_missed_at_both_ends() {
+        let (ledger, left, right) = pair();
+        deliver(&left, &right, QUOTA - 1);
+        deliver(&right, &left, QUOTA);
+        assert_eq!(ledger.incomplete(), [(0, 1), (1, 0)]);
+        assert!(ledger.partners(0).is_empty());
+        assert_eq!(ledger.totals(0).acknowledged, QUOTA - 1);
+        assert_eq!(ledger.totals(1).received, QUOTA - 1);
+    }
+
+    #[test]
+    fn a_kill_excuses_the_sessions_of_that_life_and_nothing_else() {
+        let (ledger, left, right) = pair();
+        let other = ledger.open((1, LIFE), (2, LIFE));
+        ledger.kill(0);
+        ledger.close(&right, None);
+        ledger.close(&left, None);
+        assert_eq!(ledger.errors(), [""; 0]);
+        assert_eq!(ledger.incomplete(), [(1, 2)]);
+        assert_eq!(ledger.links(), [(1, 2)]);
+
+        // The next life answers for itself.
+        let next = ledger.open((1, LIFE), (0, ledger.life(0)));
+        assert_eq!(ledger.incomplete(), [(1, 2), (1, 0)]);
+        ledger.close(&next, Some("too many peers".to_owned()));
+        ledger.close(&other, None);
+        assert_eq!(
+            ledger.errors(),
+            [
+                "node 1: the session with node 0 ended: too many peers",
+                "node 1: the session with node 2 ended: for no reason",
+            ]
+        );
+        assert_eq!((ledger.error_count(1), ledger.error_count(0)), (2, 0));
+        assert_eq!(ledger.incomplete(), [(1, 2), (1, 0)]);
+        assert!(ledger.links().is_empty());
+    }
+
+    #[test]
+    fn two_nodes_have_one_session_at_a_time() {
+        let (ledger, left, right) = pair();
+        ledger.set_phase(Phase::Stopping);
+        ledger.close(&left, None);
+        ledger.open((0, LIFE), (1, LIFE));
+        assert_eq!(ledger.errors(), [""; 0]);
+        ledger.open((1, LIFE), (0, LIFE));
+        assert_eq!(ledger.errors(), ["node 1: a second session with node 0"]);
+        drop(right);
+    }
+
+    #[test]
+    fn who_comes_at_the_end_owes_nothing() {
+        let (ledger, left, right) = pair();
+        deliver(&left, &right, QUOTA);
+        deliver(&right, &left, QUOTA);
+        ledger.set_phase(Phase::Finishing);
+        let late = [ledger.open((0, LIFE), (2, LIFE)), ledger.open((2, LIFE), (0, LIFE))];
+        assert!(late.iter().all(|session| session.quota == 0));
+        assert_eq!(ledger.incomplete(), []);
+        assert_eq!(ledger.partners(0), [1].into());
+    }
 }

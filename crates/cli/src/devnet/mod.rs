@@ -1,8 +1,15 @@
 //! `devp2p devnet`: many whole servers in one process, connected over TCP on 127.0.0.1.
 //!
-//! Every node has its partners as static nodes, exchanges numbered and checksummed messages with
-//! each, and accounts for all of them. Half-way a quarter of the nodes is killed, each by dropping
-//! its runtime with all that runs in it, and started again with the same key and port.
+//! Every node knows one bootnode, node 0, and finds its peers by discovery; or all nodes have
+//! their partners as static nodes. Every node exchanges numbered and checksummed messages with each
+//! of its peers, and accounts for all of them. Half-way a quarter of the nodes is killed, the
+//! bootnode among them, each by dropping its runtime with all that runs in it, and started again
+//! with the same key and port, and nothing else that it knew.
+//!
+//! Both ends of a session keep an account of it, and say how many messages the other is to have in
+//! the end. A kill excuses the sessions of the life that it ends; they count for nothing. No server
+//! has a reason to end another, so any other end before the stop is an error, and so is every
+//! message that is missing, doubled, out of order, changed, or not acknowledged in the end.
 
 mod ledger;
 mod node;
@@ -11,27 +18,26 @@ mod protocol;
 mod report;
 mod topology;
 
-use std::{
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, thread, time::Duration};
 
 use devp2p_core::{Node, NodeId};
 
 use self::{
     ledger::{Ledger, Phase},
-    node::{Identity, Running},
+    node::{Identity, Known, Running},
     progress::Progress,
     protocol::QUOTA,
     report::{NodeReport, Report},
-    topology::{least_partners, partners, victims},
+    topology::{BOOTNODE, Topology, parts, victims},
 };
-use crate::{args::DevnetArgs, failure::Failure};
+use crate::{args::DevnetArgs, clock::now, failure::Failure};
 
-/// How long all pairs have to connect at the start, before the time begins. Two nodes that dial
-/// each other at once may need one more attempt, after up to 3 s.
+/// How long all static pairs have to connect, while the time stands still. Two nodes that dial each
+/// other at once may need one more attempt, after up to 3 s.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long discovery has to find everybody peers, while the time stands still.
+const DISCOVERY_PATIENCE: Duration = Duration::from_secs(40);
 
 /// How long the messages that are missing at the end have to be sent and acknowledged.
 const FINISH_PATIENCE: Duration = Duration::from_secs(8);
@@ -45,8 +51,13 @@ const TICK: Duration = Duration::from_millis(100);
 /// Runs the network and prints the report.
 pub(crate) fn run(args: &DevnetArgs) -> Result<(), Failure> {
     let time = Duration::from_secs(args.seconds.into());
-    let mut network = Network::start(args.nodes.into(), time)?;
-    network.wait_until("connecting", CONNECT_PATIENCE, Network::is_connected);
+    let (topology, patience) = if args.is_static {
+        (Topology::Static, CONNECT_PATIENCE)
+    } else {
+        (Topology::Discovered, DISCOVERY_PATIENCE)
+    };
+    let mut network = Network::start(topology, args.nodes.into(), time)?;
+    network.wait_until("connecting", patience, Network::is_connected);
     network.wait("exchanging messages", time / 2);
 
     let least_at_half = network.least_peers();
@@ -55,6 +66,7 @@ pub(crate) fn run(args: &DevnetArgs) -> Result<(), Failure> {
     network.kill(&victims);
     network.wait("a quarter is killed", downtime);
     network.restart(&victims)?;
+    network.wait_until("a quarter comes back", patience, Network::is_connected);
     network.wait("a quarter is back", (time / 2).saturating_sub(downtime));
 
     network.ledger.set_phase(Phase::Finishing);
@@ -65,6 +77,7 @@ pub(crate) fn run(args: &DevnetArgs) -> Result<(), Failure> {
 }
 
 struct Network {
+    topology: Topology,
     identities: Vec<Identity>,
     /// None while a node is dead.
     running: Vec<Option<Running>>,
@@ -76,27 +89,32 @@ struct Network {
 }
 
 impl Network {
-    /// Starts all nodes, then makes partners known to each other.
-    fn start(count: usize, time: Duration) -> Result<Self, Failure> {
+    /// Starts all nodes, then makes static nodes known to each other.
+    fn start(topology: Topology, count: usize, time: Duration) -> Result<Self, Failure> {
         let pause = pause(time);
-        let mut identities =
+        let identities =
             (0..count).map(|index| Identity::new(index, pause)).collect::<Result<Vec<_>, _>>()?;
         let ids: Vec<NodeId> = identities.iter().map(|identity| identity.key.id()).collect();
-        let ledger = Arc::new(Ledger::new(&ids));
-        let progress = Progress::new(time);
-
-        let (mut running, mut urls) = (Vec::new(), Vec::new());
-        for identity in &mut identities {
-            let node = Running::start(identity, Vec::new(), &ledger)?;
+        let mut network = Self {
+            topology,
+            running: Vec::new(),
+            urls: Vec::new(),
+            ledger: Arc::new(Ledger::new(&ids)),
+            restarts: vec![0; count],
+            progress: Progress::new(time),
+            identities,
+        };
+        for index in 0..count {
+            let known = network.known(index);
+            let Some(identity) = network.identities.get_mut(index) else { break };
+            let node = Running::start(identity, known, &network.ledger)?;
             let info = node.node_info();
             identity.addr = info.listen_addr.unwrap_or(identity.addr);
-            urls.push(info.enode);
-            running.push(Some(node));
+            network.urls.push(info.enode);
+            network.running.push(Some(node));
         }
-        let network =
-            Self { restarts: vec![0; count], identities, running, urls, ledger, progress };
         for (index, node) in network.running.iter().enumerate() {
-            for partner in network.partners(index) {
+            for partner in network.static_nodes(index) {
                 if let Some(node) = node {
                     node.add_peer(partner);
                 }
@@ -105,10 +123,21 @@ impl Network {
         Ok(network)
     }
 
-    /// The nodes that this one is to be connected with.
-    fn partners(&self, index: usize) -> Vec<Node> {
-        let partners = partners(index, self.urls.len());
-        partners.into_iter().filter_map(|partner| self.urls.get(partner).cloned()).collect()
+    /// What a node is told at its start.
+    fn known(&self, index: usize) -> Known {
+        match self.topology {
+            Topology::Discovered if index == BOOTNODE => Known::Bootnodes(Vec::new()),
+            Topology::Discovered => {
+                Known::Bootnodes(self.urls.get(BOOTNODE).cloned().into_iter().collect())
+            }
+            Topology::Static => Known::StaticNodes(self.static_nodes(index)),
+        }
+    }
+
+    /// The nodes that this one is always to be connected with, as far as they are there.
+    fn static_nodes(&self, index: usize) -> Vec<Node> {
+        let nodes = self.topology.static_nodes(index, self.identities.len());
+        nodes.into_iter().filter_map(|partner| self.urls.get(partner).cloned()).collect()
     }
 
     fn kill(&mut self, victims: &[usize]) {
@@ -122,9 +151,8 @@ impl Network {
 
     fn restart(&mut self, victims: &[usize]) -> Result<(), Failure> {
         for &index in victims {
-            let static_nodes = self.partners(index);
             let Some(identity) = self.identities.get(index) else { continue };
-            let node = Running::start(identity, static_nodes, &self.ledger)?;
+            let node = Running::start(identity, self.known(index), &self.ledger)?;
             if let (Some(slot), Some(count)) =
                 (self.running.get_mut(index), self.restarts.get_mut(index))
             {
@@ -165,19 +193,30 @@ impl Network {
     }
 
     fn is_connected(&self) -> bool {
-        self.least_peers() >= least_partners(self.urls.len())
+        self.least_peers() >= self.topology.least_peers(self.identities.len()) && self.parts() == 1
+    }
+
+    fn parts(&self) -> usize {
+        parts(self.identities.len(), &self.ledger.links())
     }
 
     fn is_complete(&self) -> bool {
         self.incomplete_pairs().is_empty()
     }
 
-    /// Partners of which the first lacks the quota, or an acknowledgement for all that it sent.
-    fn incomplete_pairs(&self) -> Vec<(usize, usize)> {
-        let count = self.urls.len();
-        let pairs =
-            (0..count).flat_map(|from| partners(from, count).into_iter().map(move |to| (from, to)));
-        pairs.filter(|&(from, to)| !self.ledger.is_complete(from, to)).collect()
+    /// Pairs that are connected, or that should be, of which the first lacks its quota of messages
+    /// to the second, or an answer to them.
+    fn incomplete_pairs(&self) -> BTreeSet<(usize, usize)> {
+        let count = self.identities.len();
+        let mut pairs: BTreeSet<_> = self.ledger.incomplete().into_iter().collect();
+        for node in 0..count {
+            let mut missing = self.topology.static_nodes(node, count);
+            for partner in self.ledger.partners(node) {
+                missing.remove(&partner);
+            }
+            pairs.extend(missing.into_iter().map(|partner| (node, partner)));
+        }
+        pairs
     }
 
     fn report(&mut self, least_at_half: usize) -> Report {
@@ -187,14 +226,17 @@ impl Network {
             id: identity.key.id(),
             addr: identity.addr,
             peers: peers.get(identity.index).copied().unwrap_or(0),
+            partners: self.ledger.partners(identity.index).len(),
             totals: self.ledger.totals(identity.index),
             restarts: self.restarts.get(identity.index).copied().unwrap_or(0),
             errors: self.ledger.error_count(identity.index),
         };
         Report {
+            topology: self.topology,
             nodes: self.identities.iter().map(node).collect(),
             least_at_half,
             incomplete_pairs: self.incomplete_pairs(),
+            parts: self.parts(),
             errors: self.ledger.errors(),
         }
     }
@@ -222,10 +264,4 @@ impl Network {
 fn pause(time: Duration) -> Duration {
     let quota = u32::try_from(QUOTA).unwrap_or(u32::MAX);
     (time / 4).checked_div(quota).unwrap_or(time)
-}
-
-/// The one place of the program that reads a clock.
-#[expect(clippy::disallowed_methods, reason = "the driver of the network")]
-fn now() -> Instant {
-    Instant::now()
 }

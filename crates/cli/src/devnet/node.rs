@@ -13,7 +13,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{ledger::Ledger, protocol::Devnet};
+use super::{
+    ledger::Ledger,
+    protocol::Devnet,
+    topology::{DIAL_RATIO, MAX_PEERS},
+};
 use crate::failure::Failure;
 
 /// How long a killed runtime's threads have to end; they are at an await within microseconds.
@@ -44,6 +48,15 @@ impl Identity {
     }
 }
 
+/// What a node is told of others at its start.
+#[derive(Debug)]
+pub(super) enum Known {
+    /// The nodes to begin with; discovery finds the rest.
+    Bootnodes(Vec<Node>),
+    /// The nodes to stay connected with; there is no discovery.
+    StaticNodes(Vec<Node>),
+}
+
 /// A whole server in a runtime of its own, as if it were a process of its own.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -57,10 +70,10 @@ impl Running {
         self.handle.node_info()
     }
 
-    /// Starts the node; it dials these nodes until it is connected with them.
+    /// Starts the node.
     pub(super) fn start(
         identity: &Identity,
-        static_nodes: Vec<Node>,
+        known: Known,
         ledger: &Arc<Ledger>,
     ) -> Result<Self, Failure> {
         let runtime = Builder::new_multi_thread()
@@ -70,10 +83,10 @@ impl Running {
             .enable_time()
             .build()
             .map_err(|error| Failure::work(format!("cannot start a runtime: {error}")))?;
+        let config = config(identity, known, ledger);
         let mut attempt = 1;
         let handle = loop {
-            let config = config(identity, static_nodes.clone(), ledger);
-            let server = Server::from_config(config).map_err(Failure::work)?;
+            let server = Server::from_config(config.clone()).map_err(Failure::work)?;
             match runtime.block_on(server.start()) {
                 Ok(handle) => break handle,
                 Err(StartError::Listen { .. }) if attempt < BIND_ATTEMPTS => {
@@ -122,11 +135,21 @@ impl Running {
     }
 }
 
-fn config(identity: &Identity, static_nodes: Vec<Node>, ledger: &Arc<Ledger>) -> Config {
+fn config(identity: &Identity, known: Known, ledger: &Arc<Ledger>) -> Config {
     let mut config = Config::new(identity.key.clone());
     config.name = format!("devnet-{}", identity.index);
     config.listen_addr = Some(identity.addr);
-    config.static_nodes = static_nodes;
+    match known {
+        Known::Bootnodes(nodes) => {
+            config.bootstrap_nodes = nodes;
+            config.max_peers = MAX_PEERS;
+            config.dial_ratio = DIAL_RATIO;
+        }
+        Known::StaticNodes(nodes) => {
+            config.static_nodes = nodes;
+            config.no_discovery = true;
+        }
+    }
     config.protocols.push(Protocol::new(Devnet {
         ledger: Arc::clone(ledger),
         node: identity.index,

@@ -130,13 +130,13 @@ impl Sender<'_> {
                 }
                 Ok(()) = self.phase.changed() => {}
                 _ = ticks.tick(), if is_running => {
-                    if self.send_data().await? == QUOTA {
+                    if self.send_data().await? == self.session.quota {
                         ticks = interval(PAUSE_AFTER_QUOTA);
                     }
                 }
                 () = std::future::ready(()), if !is_running && !is_done => {
                     let sent = self.session.sent.load(Ordering::Relaxed);
-                    if sent < QUOTA {
+                    if sent < self.session.quota {
                         self.send_data().await?;
                     } else {
                         is_done = true;

@@ -1,20 +1,23 @@
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use devp2p_core::NodeId;
 
 use super::{
     ledger::Totals,
-    topology::{least_partners, victims},
+    topology::{Topology, victims},
 };
 use crate::{failure::Failure, output};
 
 /// What became of the run.
 pub(super) struct Report {
+    pub(super) topology: Topology,
     pub(super) nodes: Vec<NodeReport>,
     /// The fewest peers of any node just before the kills.
     pub(super) least_at_half: usize,
-    /// Partners of which the first lacks messages to the second.
-    pub(super) incomplete_pairs: Vec<(usize, usize)>,
+    /// Pairs of which the first lacks messages to the second, or an answer to them.
+    pub(super) incomplete_pairs: BTreeSet<(usize, usize)>,
+    /// How many parts the network is in.
+    pub(super) parts: usize,
     /// The first errors, in words.
     pub(super) errors: Vec<String>,
 }
@@ -24,6 +27,8 @@ pub(super) struct NodeReport {
     pub(super) id: NodeId,
     pub(super) addr: SocketAddr,
     pub(super) peers: usize,
+    /// How many nodes it has exchanged everything with.
+    pub(super) partners: usize,
     pub(super) totals: Totals,
     pub(super) restarts: u64,
     pub(super) errors: u64,
@@ -41,7 +46,7 @@ impl Report {
             "node", "id", "address", "peers", "sent", "received", "restarts", "errors"
         ))?;
         for (index, node) in self.nodes.iter().enumerate() {
-            let NodeReport { id, addr, peers, totals, restarts, errors } = node;
+            let NodeReport { id, addr, peers, totals, restarts, errors, .. } = node;
             output::line(&format_args!(
                 "{index:>4}  {id:#}  {addr:<15}  {peers:>5}  {:>9}  {:>9}  {restarts:>8}  {errors:>6}",
                 totals.sent, totals.received
@@ -67,9 +72,18 @@ impl Report {
     fn shortfalls(&self) -> Vec<String> {
         let count = self.nodes.len();
         let mut shortfalls = self.errors.clone();
-        let wanted = least_partners(count);
+        let wanted = self.topology.least_peers(count);
         if self.least_peers() < wanted {
             shortfalls.push(format!("a node has {} peers of {wanted}", self.least_peers()));
+        }
+        let nodes = self.nodes.iter().map(|node| node.partners).enumerate();
+        shortfalls.extend(nodes.filter(|&(_, partners)| partners < wanted).map(
+            |(index, partners)| {
+                format!("node {index} exchanged all messages with {partners} nodes of {wanted}")
+            },
+        ));
+        if self.parts > 1 {
+            shortfalls.push(format!("the network is in {} parts", self.parts));
         }
         let pairs = self.incomplete_pairs.iter();
         shortfalls.extend(
@@ -111,14 +125,17 @@ mod tests {
             id: NodeId::new([7; 32]),
             addr: ([127, 0, 0, 1], 30303).into(),
             peers: 1,
+            partners: 1,
             totals: Totals { sent: 500, acknowledged: 500, received: 500 },
             restarts,
             errors: 0,
         };
         Report {
+            topology: Topology::Discovered,
             nodes: vec![node(1), node(0)],
             least_at_half: 1,
-            incomplete_pairs: Vec::new(),
+            incomplete_pairs: BTreeSet::new(),
+            parts: 1,
             errors: Vec::new(),
         }
     }
@@ -140,7 +157,12 @@ mod tests {
         assert_eq!(short(|it| it.least_at_half = 0), ["a node has 0 peers of 1"]);
         assert_eq!(short(|it| it.nodes[1].peers = 0), ["a node has 0 peers of 1"]);
         assert_eq!(
-            short(|it| it.incomplete_pairs.push((0, 1))),
+            short(|it| it.nodes[1].partners = 0),
+            ["node 1 exchanged all messages with 0 nodes of 1"]
+        );
+        assert_eq!(short(|it| it.parts = 2), ["the network is in 2 parts"]);
+        assert_eq!(
+            short(|it| it.incomplete_pairs.extend([(0, 1)])),
             ["not all messages from node 0 to node 1"]
         );
         assert_eq!(

@@ -20,6 +20,7 @@ fn bad_arguments_are_told_in_one_line_with_exit_code_2() {
     let off_curve = format!("enode://{}@127.0.0.1:1", "1".repeat(128));
     let own = "enode://4f355bdcb7cc0af728ef3cceb9615d90684bb5b2ca5f859ab0f0b704075871aa\
         385b6b1b8ead809ca67454d9683fcf2ba03456d6fe2c4abe2b07f0fbdbb2f1c1@127.0.0.1:1";
+    let listed = format!("{own},{enode}");
     let genesis = "d4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3";
 
     let cases: &[(&[&str], &[&str])] = &[
@@ -44,9 +45,30 @@ fn bad_arguments_are_told_in_one_line_with_exit_code_2() {
         (&["run", "--static", "enode://12@1.2.3.4:5"], &["--static", "want 128 hex digits"]),
         (&["run", "--static", &off_curve], &["--static", "not a point on the curve"]),
         (&["run", "--static", "enr:x"], &["'enr:x'", "--static", "base64"]),
-        (&["run", "--static", enode], &["--static", "no address"]),
+        (&["run", "--static", enode, "--nodiscover"], &["--static", "no address"]),
         (&["run", "--static", &no_port], &["--static", "no tcp port"]),
         (&["run", "--nodekeyhex", &key, "--static", own], &["is this node itself"]),
+        (&["run", "--bootnodes", "frob"], &["'frob'", "--bootnodes", "missing prefix"]),
+        (&["run", "--bootnodes", &listed], &["--bootnodes", "no udp endpoint"]),
+        (&["run", "--network", "ropsten"], &["'ropsten'", "--network", "mainnet", "hoodi"]),
+        (&["run", "--discaddr", "1.2.3.4"], &["'1.2.3.4'", "--discaddr"]),
+        (&["run", "--nodiscover", "--discaddr", "1.2.3.4:5"], &["cannot be used with"]),
+        (
+            &["run", "--addr", "127.0.0.1:0", "--nodedb", "/dev/null/x"],
+            &["--nodedb", "/dev/null/x"],
+        ),
+        (&["discv4"], &["a command is missing"]),
+        (&["discv4", "ping"], &["<NODE>"]),
+        (&["discv4", "ping", "frob"], &["'frob'", "missing prefix"]),
+        (&["discv4", "ping", enode], &["no UDP endpoint"]),
+        (&["discv4", "requestenr", enode], &["no UDP endpoint"]),
+        (&["discv4", "resolve", enode], &["no UDP endpoint", "--bootnodes"]),
+        (&["discv4", "ping", own, "--nodekeyhex", &key], &["our own id"]),
+        (&["discv4", "ping", own, "--timeout", "x"], &["'x'", "--timeout"]),
+        (&["discv4", "listen", "--bootnodes", enode], &["--bootnodes", "no udp endpoint"]),
+        (&["discv4", "listen", "--nodekey", &short], &[&short, "wrong length of 4"]),
+        (&["discv4", "listen", "--nodedb", "/dev/null/x"], &["--nodedb", "/dev/null/x"]),
+        (&["discv4", "listen", "--addr", "192.0.2.1:0"], &["cannot listen on 192.0.2.1:0"]),
         (&["run", "--trusted", "enode://"], &["--trusted", "want 128 hex digits"]),
         (&["run", "--maxpeers", "many"], &["'many'", "--maxpeers"]),
         (&["run", "--name", &"x".repeat(300)], &["name", "at most 256 bytes"]),
@@ -99,7 +121,14 @@ fn a_mistyped_secret_is_not_repeated() {
 
 #[test]
 fn help_and_version_go_to_stdout() {
-    for args in [["--help"].as_slice(), &["--version"], &["key", "--help"], &["run", "--help"]] {
+    for args in [
+        ["--help"].as_slice(),
+        &["--version"],
+        &["key", "--help"],
+        &["run", "--help"],
+        &["discv4", "--help"],
+        &["devnet", "--help"],
+    ] {
         let output = devp2p(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}");
         assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");

@@ -4,7 +4,7 @@ use crate::tool::devp2p;
 
 /// Runs a devnet, which must be a good one, and gives the numbers of its last line.
 fn devnet(nodes: &str, seconds: &str) -> Vec<u64> {
-    let output = devp2p(["devnet", "--nodes", nodes, "--seconds", seconds]);
+    let output = devp2p(["devnet", "--static", "--nodes", nodes, "--seconds", seconds]);
     let (stdout, stderr) =
         (str::from_utf8(&output.stdout).unwrap(), str::from_utf8(&output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(0), "{stdout}\n{stderr}");

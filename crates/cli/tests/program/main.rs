@@ -8,6 +8,8 @@
 
 mod arguments;
 mod devnet;
+#[cfg(unix)]
+mod discv4;
 mod key;
 #[cfg(unix)]
 mod run;

@@ -1,0 +1,149 @@
+use std::str;
+
+use devp2p_core::{Node, NodeKey, Record};
+use serde_json::{Value, json};
+
+use crate::tool::{Running, devp2p, fresh_path, stdout_of};
+
+const KEY: &str = "b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291";
+
+fn listen(options: &[&str]) -> Running {
+    let args = ["discv4", "listen", "--addr", "127.0.0.1:0"];
+    Running::start([args.as_slice(), options].concat())
+}
+
+/// A node on loopback that prints its events, and its record.
+fn listener(options: &[&str]) -> (Running, Record) {
+    let mut node = listen(&[&["--json"], options].concat());
+    let ready = node.event("ready");
+    let record: Record = ready["enr"].as_str().unwrap().parse().unwrap();
+    assert_eq!(ready["id"], record.id().to_string());
+    assert_eq!(ready["udp"], record.udp().unwrap());
+    assert_eq!(ready["addr"], format!("127.0.0.1:{}", record.udp().unwrap()));
+    assert_eq!(ready["enode"], Node::from_record(record.clone()).to_enode());
+    assert_eq!(ready["seq"], record.seq());
+    (node, record)
+}
+
+/// One of the other commands; it asks again where a machine that is busy missed the first time.
+fn ask(command: &str, node: &str, options: &[&str]) -> String {
+    let args = ["discv4", command, node, "--addr", "127.0.0.1:0", "--timeout", "20"];
+    stdout_of([args.as_slice(), options].concat())
+}
+
+fn ask_json(command: &str, node: &str, options: &[&str]) -> Value {
+    serde_json::from_str(&ask(command, node, &[&["--json"], options].concat())).unwrap()
+}
+
+/// The node by its key and the options to look for it with.
+fn unknown(record: &Record) -> String {
+    Node::from(record.public_key()).to_enode()
+}
+
+#[test]
+fn a_listener_answers_the_other_commands() {
+    let mut node = listen(&["--nodekeyhex", KEY]);
+    let record = node.line();
+    let parsed: Record = record.parse().unwrap();
+    assert_eq!(parsed.public_key(), NodeKey::from_hex(KEY).unwrap().public_key());
+    let enode = Node::from_record(parsed.clone()).to_enode();
+
+    let pong = ask("ping", &enode, &[]);
+    let rtt = pong.strip_prefix("node responded to ping (RTT ").unwrap();
+    let rtt = rtt.strip_suffix("s).\n").unwrap();
+    assert!(rtt.starts_with(|first: char| first.is_ascii_digit()), "{pong}");
+    assert_eq!(ask("requestenr", &enode, &[]), format!("{record}\n"));
+    assert_eq!(ask("resolve", &enode, &[]), format!("{record}\n"));
+    assert_eq!(ask("resolve", &record, &[]), format!("{record}\n"));
+
+    let pong = ask_json("ping", &record, &[]);
+    assert_eq!((&pong["event"], &pong["id"]), (&json!("pong"), &json!(parsed.id().to_string())));
+    assert!(pong["rtt_ms"].as_f64().unwrap() > 0.0, "{pong}");
+    let expected = json!({
+        "event": "node", "id": parsed.id().to_string(), "enode": enode, "enr": record,
+        "seq": parsed.seq(),
+    });
+    assert_eq!(ask_json("requestenr", &enode, &[]), expected);
+    assert_eq!(ask_json("resolve", &enode, &[]), expected);
+
+    // Without -v the record is all that it prints.
+    assert_eq!(node.signal("INT"), (Some(0), String::new()));
+}
+
+#[test]
+fn a_node_is_found_through_a_bootnode() {
+    let (mut bootnode, boot) = listener(&[]);
+    let (mut node, record) = listener(&["--bootnodes", &boot.to_string()]);
+    assert_eq!(node.event("verified")["id"], boot.id().to_string());
+    assert_eq!(bootnode.event("verified")["id"], record.id().to_string());
+
+    let boot_url = Node::from_record(boot).to_enode();
+    let options = ["--bootnodes", &boot_url];
+    assert_eq!(ask("resolve", &unknown(&record), &options), format!("{record}\n"));
+
+    // A node that moved is where its newest record says, whatever the asker has.
+    let moved = Node::new(record.public_key(), Some("127.0.0.1".parse().unwrap()), 0, 9);
+    assert_eq!(ask("resolve", &moved.to_enode(), &options), format!("{record}\n"));
+
+    let stranger = unknown(&Record::builder().sign(&NodeKey::from_hex(KEY).unwrap()).unwrap());
+    let output = devp2p(["discv4", "resolve", &stranger, "--bootnodes", &boot_url]);
+    let stderr = str::from_utf8(&output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
+    assert_eq!(stderr, "error: can't find the node: nobody knows it\n");
+    for node in [bootnode, node] {
+        assert_eq!(node.signal("TERM"), (Some(0), String::new()));
+    }
+}
+
+#[test]
+fn who_does_not_answer_is_told_in_one_line_with_exit_code_1() {
+    // Bound, so that nobody else has the port, and silent.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let key = NodeKey::from_hex(KEY).unwrap().public_key();
+    let enode = format!("enode://{key}@{}", silent.local_addr().unwrap());
+    for (command, line) in [
+        ("ping", "error: node didn't respond: no answer in time\n"),
+        ("requestenr", "error: can't retrieve record: no answer in time\n"),
+        ("resolve", "error: can't find the node: nobody knows it\n"),
+    ] {
+        for options in [["--timeout", "0"], ["--timeout", "1"]] {
+            let output = devp2p([["discv4", command, &enode].as_slice(), &options].concat());
+            let stderr = str::from_utf8(&output.stderr).unwrap();
+            assert_eq!((output.status.code(), stderr), (Some(1), line));
+            assert!(output.stdout.is_empty());
+        }
+    }
+}
+
+#[test]
+fn the_number_of_the_record_rises_with_every_start() {
+    let path = fresh_path("discv4.nodedb");
+    let options = ["--nodekeyhex", KEY, "--nodedb", path.to_str().unwrap()];
+    let mut last = 0;
+    for _ in 0..3 {
+        let (node, record) = listener(&options);
+        assert!(record.seq() > last, "{} after {last}", record.seq());
+        last = record.seq();
+        assert_eq!(node.signal("INT"), (Some(0), String::new()));
+    }
+}
+
+#[test]
+fn a_file_in_use_is_not_shared() {
+    let path = fresh_path("busy.nodedb");
+    let (_node, _) = listener(&["--nodedb", path.to_str().unwrap()]);
+    let output = devp2p(["discv4", "listen", "--nodedb", path.to_str().unwrap()]);
+    let stderr = str::from_utf8(&output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.starts_with("error: --nodedb ") && stderr.contains("in use"), "{stderr}");
+}
+
+#[test]
+fn with_v_events_are_lines_for_people() {
+    let mut node = listen(&["-v"]);
+    let record: Record = node.line().parse().unwrap();
+    ask("ping", &record.to_string(), &[]);
+    let line = node.line();
+    assert!(line.starts_with("sighting id=") && line.contains(" source=ping"), "{line}");
+    assert_eq!(node.signal("INT").0, Some(0));
+}
