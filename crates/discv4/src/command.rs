@@ -34,6 +34,24 @@ pub(crate) enum Command {
     VerifiedNodes(Answer<Vec<Node>>),
 }
 
+impl Command {
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        match self {
+            Self::AddNode(_) | Self::Close => false,
+            Self::FindNode(.., answer)
+            | Self::RandomLookup(answer)
+            | Self::VerifiedNodes(answer) => answer.is_abandoned(),
+            Self::Lookup(_, answer) => answer.done.is_abandoned(),
+            Self::Ping(_, answer) => answer.is_abandoned(),
+            Self::RequestEnr(_, answer) => answer.is_abandoned(),
+            Self::Resolve(_, answer) => answer.is_abandoned(),
+            Self::Statistics(answer) => answer.is_abandoned(),
+            Self::Table(answer) => answer.is_abandoned(),
+        }
+    }
+}
+
 /// Why a [`Handle`](crate::Handle) has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -26,6 +26,9 @@ use crate::{
 /// size.
 const FIRST_NODES: usize = 512;
 
+/// Those who wait for one random lookup: far more than any program has use for.
+const MAX_SHARERS: usize = 1_024;
+
 /// Node Discovery v4 without a socket: the machine, the commands of [handles](Handle), and events.
 ///
 /// It is a part of whatever owns the socket; [`Driver`](crate::Driver) is the simplest owner. The
@@ -283,6 +286,7 @@ impl<S: Signer> Service<S> {
         match self.commands.poll_recv(cx) {
             Poll::Pending => return false,
             Poll::Ready(None) => self.end(),
+            Poll::Ready(Some(command)) if command.is_abandoned() => {}
             Poll::Ready(Some(command)) => self.handle_command(command),
         }
         true
@@ -319,10 +323,8 @@ impl<S: Signer> Service<S> {
             _ => None,
         });
         match running {
-            Some(answers) => {
-                answers.retain(|answer| !answer.is_abandoned());
-                answers.push(answer);
-            }
+            Some(answers) if answers.len() >= MAX_SHARERS => answer.give(Err(RequestError::Busy)),
+            Some(answers) => answers.push(answer),
             None => {
                 let id = self.machine.lookup_random(now);
                 self.queries.insert(id, Query::RandomLookup(vec![answer]));

@@ -1,0 +1,86 @@
+use std::time::Duration;
+
+use devp2p_discv4::{Event, Missed, Row, Source, wire::PacketKind};
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::time::{sleep, timeout};
+
+use crate::network::{Network, nobody};
+
+#[tokio::test(start_paused = true)]
+async fn every_reader_gets_every_event() {
+    let network = Network::new();
+    let boot = network.start(1, &[]);
+    let (mut one, mut other) = (boot.handle.events(), boot.handle.events());
+    let node = network.start(2, &[&boot]);
+    sleep(Duration::from_secs(10)).await;
+
+    let mut seen = Vec::new();
+    while let Some(Some(event)) = one.next().now_or_never() {
+        assert_eq!(other.next().now_or_never(), Some(Some(event.clone())));
+        seen.push(event.unwrap());
+    }
+    let id = node.node().id();
+    assert!(seen.iter().any(|event| matches!(event, Event::NodeVerified(n) if n.id() == id)));
+    let sighting = |event: &Event| match event {
+        Event::Sighting { node, source: Source::Ping } => node.id() == id,
+        _ => false,
+    };
+    assert!(seen.iter().any(sighting), "{seen:?}");
+    let vote = |event: &Event| *event == Event::Vote { voter: node.addr.ip(), endpoint: boot.addr };
+    assert!(seen.iter().any(vote), "{seen:?}");
+
+    let late = boot.handle.events().next().now_or_never();
+    assert_eq!(late, None, "nothing of what was before");
+
+    assert!(boot.handle.ping(&nobody(9)).await.is_err());
+    let timeout = one.next().now_or_never().flatten().unwrap().unwrap();
+    assert!(
+        matches!(timeout, Event::RequestTimeout { id, kind: PacketKind::Ping, .. }
+            if id == nobody(9).id()),
+        "{timeout:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_lags_behind_is_told_how_many_it_lost() {
+    let network = Network::new();
+    let node = network.start(1, &[]);
+    let (mut slow, mut fast) = (node.handle.events(), node.handle.events());
+    let mut timeouts = 0;
+    let count = async {
+        while let Some(event) = fast.next().await {
+            timeouts += u64::from(matches!(event, Ok(Event::RequestTimeout { .. })));
+        }
+    };
+    let make = async {
+        for number in 0..1_100 {
+            let _ = node.handle.ping(&nobody(u8::try_from(number % 200 + 2).unwrap())).await;
+        }
+        node.handle.close().await;
+    };
+    tokio::join!(count, make);
+    assert_eq!(timeouts, 1_100, "nobody is held up by another");
+    assert_eq!(slow.next().await, Some(Err(Missed(76))));
+    assert_eq!(slow.count().await, 1_024);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_remembered_comes_as_rows() {
+    let network = Network::new();
+    let boot = network.start(1, &[]);
+    let node = network.start(2, &[&boot]);
+    let mut rows = node.handle.rows();
+    let row = timeout(Duration::from_secs(3_600), rows.next()).await.unwrap().unwrap().unwrap();
+    let Row::Remember(seed) = row else { panic!("{row:?}") };
+    assert_eq!((seed.node.id(), seed.endpoint), (boot.node().id(), boot.addr));
+
+    boot.task.abort();
+    let forgotten = async {
+        loop {
+            if rows.next().await == Some(Ok(Row::Forget(boot.node().id()))) {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(3_600), forgotten).await.unwrap();
+}
