@@ -103,3 +103,28 @@ impl From<OpenError> for NodeDbError {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_damaged_file_is_replaced_and_what_cannot_be_opened_is_an_error() {
+        let folder = env::temp_dir().join(format!("devp2p-server-nodedb-{}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("nodes");
+        fs::write(&path, "no database").unwrap();
+        let (db, local) = (FileNodeDb::new(&path), NodeId::new([1; 32]));
+        assert_eq!(db.open(local, 77).await.unwrap(), Remembered::default());
+        assert_eq!(fs::read(folder.join("nodes.damaged-77")).unwrap(), b"no database");
+
+        let other = FileNodeDb::new(&path).open(local, 77).await.unwrap_err();
+        assert!(matches!(other, NodeDbError::InUse));
+        let no_file = FileNodeDb::new(&folder).open(local, 77).await.unwrap_err();
+        assert!(matches!(no_file, NodeDbError::Io(_)));
+        db.close().await;
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
