@@ -1,10 +1,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
-use devp2p_discv4::{Nodes, wire::PacketKind};
+use devp2p_discv4::{
+    Nodes, QueryError, RequestError,
+    wire::{PacketKind, Target},
+};
 use futures::FutureExt as _;
 use tokio::time::{sleep, timeout};
 
-use crate::network::{Network, TestNode, now};
+use crate::network::{LATENCY, Network, TestNode, now};
 
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -104,4 +107,28 @@ async fn it_waits_for_the_first_node_for_as_long_as_it_takes() {
     let first = network.start(2, &[&alone]);
     let met = timeout(SETTLED, nodes.next()).await.unwrap();
     assert_eq!(met.map(|node| node.id()), Some(first.node().id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_outlasts_a_time_with_too_much_under_way() {
+    let network = Network::new();
+    let all = network_of(&network, 2);
+    sleep(SETTLED).await;
+    let asker = &all[1];
+    let mut nodes = asker.handle.nodes();
+    take(&mut nodes, 1).await;
+    // With nobody there, each of them takes a timeout; and no more than these run or wait.
+    all[0].task.abort();
+    let target = Target::new([1; 64]);
+    let lookups = futures::future::join_all((0..72).map(|_| asker.handle.lookup(target)));
+    let refused = async {
+        sleep(LATENCY).await;
+        let refused = timeout(LATENCY, asker.handle.lookup_random()).await.unwrap();
+        assert_eq!(refused, Err(QueryError::Request(RequestError::Busy)));
+        assert_eq!(nodes.next().now_or_never(), None);
+        let back = network.start(1, &[]);
+        let met = timeout(Duration::from_secs(600), nodes.next()).await.unwrap();
+        assert_eq!(met.map(|node| node.id()), Some(back.node().id()));
+    };
+    tokio::join!(lookups, refused);
 }
