@@ -33,6 +33,9 @@ impl Churn {
     }
 
     /// [`World::run_for`] with churn. `start` makes the host that is started again.
+    ///
+    /// # Panics
+    /// When one of the hosts was [removed](World::remove).
     pub fn run_for<H: Host>(
         &mut self,
         world: &mut World<H>,

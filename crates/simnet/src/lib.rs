@@ -55,7 +55,8 @@
 //! - **The trace** is a hash of all deliveries. Hosts that draw no entropy and read no clock leave
 //!   the same one whenever the seed is the same.
 //!
-//! Nothing grows without bound: see [`MAX_IN_FLIGHT`] and [`MAX_WORK_PER_INSTANT`].
+//! The network itself delivers 2 to 3 million datagrams a second on one core, between 5,000 hosts
+//! (`cargo bench -p devp2p-simnet`). Nothing grows without bound: see [`MAX_IN_FLIGHT`] and [`MAX_WORK_PER_INSTANT`].
 #![forbid(unsafe_code)]
 
 mod addresses;

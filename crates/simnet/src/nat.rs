@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Class, Rng, rng::nanos};
+use crate::{Class, Delivery, Rng, rng::nanos};
 
 /// A router that hides hosts behind its one address. The kinds are those of RFC 3489.
 ///
@@ -110,11 +110,12 @@ impl Router {
             .map(|mapping| mapping.source.1)
     }
 
-    /// Whether a message that came from `from` to this port passes.
-    pub(crate) fn admits(&self, now: u64, class: Class, from: SocketAddr, port: u16) -> bool {
-        let Some(mapping) = self.mappings.get(&(class, port)) else { return false };
-        self.is_alive(now, class, port)
-            && permission(self.nat.kind, from).is_none_or(|address| {
+    /// Whether a message that comes to this port, and was to go to `delivery.to`, passes.
+    pub(crate) fn admits(&self, now: u64, delivery: &Delivery, port: u16) -> bool {
+        let Some(mapping) = self.mappings.get(&(delivery.class, port)) else { return false };
+        mapping.source.1 == delivery.to
+            && self.is_alive(now, delivery.class, port)
+            && permission(self.nat.kind, delivery.from).is_none_or(|address| {
                 let used = mapping.permitted.get(&address);
                 used.is_some_and(|used| now.saturating_sub(*used) < self.expiry)
             })

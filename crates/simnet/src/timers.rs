@@ -2,47 +2,68 @@
 
 /// The one timer of each host, found first by time. Hosts are numbered from 0.
 ///
-/// A binary heap that knows where each host is in it: hosts set their timers with nearly every
-/// message, and mostly to a time near to the last, so that little moves.
+/// A binary heap that knows where each host is in it. Hosts put their timers off with nearly every
+/// message, so that is only noted: a host whose time in the heap has come, but not its timer, is
+/// moved then. So there is one entry for each host, never an outdated one.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    /// Each no later than the two at twice its place, and one more and two more.
+    /// A time that is not after the timer, and the host. None is after the two at twice its place
+    /// and one and two more.
     heap: Vec<(u64, u32)>,
-    /// Where in the heap each host is.
-    places: Vec<Option<u32>>,
+    hosts: Vec<Option<Timer>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Timer {
+    at: u64,
+    /// Where in the heap the host is.
+    place: u32,
 }
 
 impl Timers {
     /// Sets the time of a host in place of an earlier one, or removes it.
     pub(crate) fn set(&mut self, host: u32, at: Option<u64>) {
-        if self.places.len() <= host as usize {
-            self.places.resize(host as usize + 1, None);
+        if self.hosts.len() <= host as usize {
+            self.hosts.resize(host as usize + 1, None);
         }
-        match (self.places[host as usize], at) {
+        match (&mut self.hosts[host as usize], at) {
             (None, None) => {}
-            (None, Some(at)) => {
+            (timer @ None, Some(at)) => {
+                *timer = Some(Timer { at, place: 0 });
                 self.heap.push((at, host));
                 self.rise(self.heap.len() - 1);
             }
-            (Some(place), None) => self.take(place as usize),
-            (Some(place), Some(at)) => {
-                let old = std::mem::replace(&mut self.heap[place as usize].0, at);
-                if at < old {
-                    self.rise(place as usize);
-                } else if at > old {
-                    self.sink(place as usize);
+            (Some(timer), None) => {
+                let place = timer.place as usize;
+                self.take(place);
+            }
+            (Some(timer), Some(at)) => {
+                timer.at = at;
+                let place = timer.place as usize;
+                if at < self.heap[place].0 {
+                    self.heap[place].0 = at;
+                    self.rise(place);
                 }
             }
         }
     }
 
     /// The time of the first host.
-    pub(crate) fn first(&self) -> Option<u64> {
-        self.heap.first().map(|&(at, _)| at)
+    pub(crate) fn first(&mut self) -> Option<u64> {
+        loop {
+            let &(noted, host) = self.heap.first()?;
+            let at = self.hosts[host as usize].map_or(noted, |timer| timer.at);
+            if at == noted {
+                return Some(at);
+            }
+            self.heap[0].0 = at;
+            self.sink(0);
+        }
     }
 
     /// Takes out the first host: of those with one time the one with the smallest number.
     pub(crate) fn pop(&mut self) -> Option<u32> {
+        self.first()?;
         let &(_, host) = self.heap.first()?;
         self.take(0);
         Some(host)
@@ -50,7 +71,7 @@ impl Timers {
 
     fn take(&mut self, place: usize) {
         let (_, host) = self.heap.swap_remove(place);
-        self.places[host as usize] = None;
+        self.hosts[host as usize] = None;
         if place < self.heap.len() {
             self.rise(place);
             self.sink(place);
@@ -85,7 +106,9 @@ impl Timers {
 
     fn put(&mut self, place: usize, timer: (u64, u32)) {
         self.heap[place] = timer;
-        self.places[timer.1 as usize] = Some(place as u32);
+        if let Some(timer) = &mut self.hosts[timer.1 as usize] {
+            timer.place = place as u32;
+        }
     }
 }
 

@@ -30,7 +30,7 @@ const UNREACHABLE_AFTER: Duration = Duration::from_secs(5);
 pub struct HostId(u32);
 
 impl HostId {
-    /// The how-manieth host of the world it is, from 0.
+    /// How many hosts were spawned before it.
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -59,6 +59,7 @@ pub struct World<H> {
     timers: Timers,
     events: Queue<Event>,
     streams: Streams,
+    is_parted: bool,
     unreachable_after: Duration,
     trace: Trace,
     statistics: Statistics,
@@ -98,6 +99,7 @@ impl<H: Host> World<H> {
             timers: Timers::default(),
             events: Queue::new(),
             streams: Streams::default(),
+            is_parted: false,
             unreachable_after: UNREACHABLE_AFTER,
             trace: Trace::new(),
             statistics: Statistics::default(),
@@ -191,6 +193,7 @@ impl<H: Host> World<H> {
     /// What is in flight between the parts is lost unless the network is whole when it comes.
     pub fn partition(&mut self, groups: &[&[HostId]]) {
         self.heal();
+        self.is_parted = true;
         for (part, group) in groups.iter().enumerate() {
             for id in *group {
                 self.slot_mut(*id).part = part + 1;
@@ -200,6 +203,7 @@ impl<H: Host> World<H> {
 
     /// Ends a [`partition`](Self::partition).
     pub fn heal(&mut self) {
+        self.is_parted = false;
         for slot in self.hosts.iter_mut().flatten() {
             slot.part = 0;
         }
@@ -344,7 +348,7 @@ impl<H: Host> World<H> {
         true
     }
 
-    fn next_event(&self) -> Option<u64> {
+    fn next_event(&mut self) -> Option<u64> {
         match (self.timers.first(), self.events.first()) {
             (Some(timer), Some(event)) => Some(timer.min(event)),
             (timer, event) => timer.or(event),

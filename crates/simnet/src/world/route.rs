@@ -183,7 +183,7 @@ impl<H: Host> World<H> {
         let Arrival { sender, receiver, crashes, door, ref delivery, .. } = *arrival;
         if let Some((nat, port)) = door {
             let router = self.nats.get(nat.0 as usize).ok_or(Cause::Nat)?;
-            if !router.admits(self.now, delivery.class, delivery.from, port) {
+            if !router.admits(self.now, delivery, port) {
                 return Err(Cause::Nat);
             }
         }
@@ -218,6 +218,9 @@ impl<H: Host> World<H> {
     }
 
     fn are_parted(&self, a: HostId, b: HostId) -> bool {
+        if !self.is_parted {
+            return false;
+        }
         let part = |id: HostId| Some(self.hosts.get(id.index())?.as_ref()?.part);
         // Who is gone is in no part.
         part(a).zip(part(b)).is_some_and(|(a, b)| a != b)

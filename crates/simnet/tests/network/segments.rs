@@ -27,7 +27,9 @@ fn a_sender_learns_after_a_while_that_nobody_is_there() {
     world.set_unreachable_after(secs(15));
     let start = world.now();
     for to in [1, 2, 3] {
+        // Of a broken stream it is told once.
         send_segment(&mut world, ids[0], address(to), 1);
+        send_segment(&mut world, ids[0], address(to), 2);
     }
     world.run_for(ms(14_999));
     assert_eq!(world.host(ids[0]).unreachable, []);
@@ -36,7 +38,7 @@ fn a_sender_learns_after_a_while_that_nobody_is_there() {
     let told = [1, 2, 3].map(|to| (start + secs(15), address(to)));
     assert_eq!(world.host(ids[0]).unreachable, told);
     let lost = world.statistics().lost;
-    assert_eq!((lost.down, lost.partition, lost.nobody), (1, 1, 1));
+    assert_eq!((lost.down, lost.partition, lost.nobody, lost.broken), (1, 1, 1, 3));
 }
 
 #[test]
