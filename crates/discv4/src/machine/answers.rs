@@ -45,10 +45,16 @@ impl<S: Signer> Discv4<S> {
             self.tell_vote(endpoint, pong);
         }
 
-        self.take_verified(now, contact, &ping.purposes);
+        let is_own_word = |p: &Purpose| matches!(p, Purpose::Moved | Purpose::PingBack);
+        let is_own_word = ping.answered_at.is_some() || ping.purposes.iter().any(is_own_word);
+        // A check has its own way to say that a node is there.
+        let is_check = matches!(*ping.purposes, [Purpose::Check(_)]);
+        if !is_check || self.table.get(&kad_id(id)).is_none() {
+            self.take_verified(now, contact, is_own_word);
+        }
         for purpose in ping.purposes {
             match purpose {
-                Purpose::Check(check) => self.table.check_passed(now, check),
+                Purpose::Check(check) => self.table.check_passed(now, *check),
                 Purpose::Ask(ask) => self.handle_ask_proven(now, ask, ping.answered_at),
                 Purpose::Query(query) => self.tell(Event::Pong {
                     query,
@@ -63,37 +69,37 @@ impl<S: Signer> Discv4<S> {
         self.remember(now, id, endpoint);
     }
 
-    /// Gives a node that has just answered its place in the table.
-    fn take_verified(&mut self, now: Instant, contact: Contact, purposes: &[Purpose]) {
+    /// Gives a node that has just answered its place in the table. `is_own_word` says whether the
+    /// node itself has told us where it is, in its PING or its record, or somebody else.
+    fn take_verified(&mut self, now: Instant, contact: Contact, is_own_word: bool) {
         let id = kad_id(contact.id());
-        let known = self.table.get(&id);
-        let elsewhere = known.filter(|known| known.value().endpoint() != contact.endpoint());
-        // Of a verified node only its own word says that it moved: its PING, or its record.
-        let is_own_word = |p: &Purpose| matches!(p, Purpose::Moved | Purpose::PingBack);
-        if elsewhere.is_some_and(|known| known.is_verified()) && !purposes.iter().any(is_own_word) {
+        let verified = self.table.get(&id).filter(|known| known.is_verified());
+        let known = verified.map(|known| known.value());
+        // Of a node that answers we believe nobody else where it is.
+        if known.is_some_and(|known| known.endpoint() != contact.endpoint()) && !is_own_word {
             return;
         }
-        // A check has its own way to say it.
-        if known.is_some() && matches!(purposes, [Purpose::Check(_)]) {
-            return;
-        }
-        let contact = self.with_known_record(contact);
+        let contact = if is_own_word { self.with_record(contact) } else { self.latest(contact) };
         // Where it finds no place it is one of the many that we do not keep.
         let _ = self.table.verified(now, id, contact);
     }
 
-    /// The contact, or what the table knows of it, if that is more.
-    pub(super) fn with_known_record(&self, contact: Contact) -> Contact {
-        match self.table.get(&kad_id(contact.id())).map(|entry| entry.value()) {
-            Some(known) if known.endpoint() == contact.endpoint() => {
-                let has_newer = contact.seen_seq() > known.seen_seq();
-                if known.node().record().is_some() && !has_newer {
-                    known.clone()
-                } else {
-                    contact.with_seen_seq(known.seen_seq())
-                }
-            }
-            _ => contact,
+    /// What the table knows of a node, if it knows it there and verified.
+    pub(super) fn latest(&self, contact: Contact) -> Contact {
+        let known = self.table.get(&kad_id(contact.id())).filter(|known| known.is_verified());
+        let known = known.map(|known| known.value());
+        let known = known.filter(|known| known.endpoint() == contact.endpoint());
+        known.cloned().unwrap_or(contact)
+    }
+
+    /// What a node says of itself, with the record that the table has of it there.
+    fn with_record(&self, contact: Contact) -> Contact {
+        let known = self.table.get(&kad_id(contact.id())).map(|known| known.value());
+        match known.filter(|known| known.endpoint() == contact.endpoint()) {
+            Some(known) if known.seen_seq() < contact.seen_seq() => contact,
+            Some(known) if known.node().record().is_some() => known.clone(),
+            Some(known) => contact.with_seen_seq(known.seen_seq()),
+            None => contact,
         }
     }
 
@@ -201,7 +207,9 @@ impl<S: Signer> Discv4<S> {
     /// Only who holds our proof answers such questions.
     fn handle_useful_answer(&mut self, now: Instant, id: NodeId, endpoint: SocketAddr) {
         count_one(&mut self.statistics.answers);
-        self.bonds.proved_ours(now, id, endpoint);
+        // It was there when we asked: the next question need not wait for it.
+        let had_it = now.checked_sub(self.config.proof_delay).unwrap_or(now);
+        self.bonds.proved_ours(had_it, id, endpoint);
         self.table.request_answered(&kad_id(id));
     }
 
@@ -237,7 +245,7 @@ impl<S: Signer> Discv4<S> {
                     self.note_failure(now, id, endpoint);
                     self.finish_ask(now, ask, Err(RequestError::Timeout));
                 }
-                Purpose::Check(check) => self.table.check_failed(now, check),
+                Purpose::Check(check) => self.table.check_failed(now, *check),
                 Purpose::Query(query) => {
                     self.tell(Event::Failed { query, error: RequestError::Timeout });
                 }

@@ -318,7 +318,10 @@ impl<S: Signer> Discv4<S> {
 
     /// No FINDNODE is under way to the node any more: the next may go.
     pub(super) fn send_queued(&mut self, now: Instant, id: NodeId, endpoint: SocketAddr) {
-        if let Some(number) = self.asks.first_queued(id, endpoint) {
+        let kind = PacketKind::FindNode;
+        while self.requests.find(id, endpoint, kind).is_none()
+            && let Some(number) = self.asks.first_queued(id, endpoint)
+        {
             self.handle_ask_settled(now, number);
         }
     }

@@ -127,11 +127,11 @@ impl Bonds {
         room && is_new
     }
 
-    /// We answered the node's PING, or its answer shows that it holds our proof. Nothing is kept of
-    /// one that has not proved itself.
-    pub(super) fn proved_ours(&mut self, now: Instant, id: NodeId, endpoint: SocketAddr) {
+    /// We answered the node's PING at that time, or its answer shows that we once did. Nothing is
+    /// kept of one that has not proved itself.
+    pub(super) fn proved_ours(&mut self, at: Instant, id: NodeId, endpoint: SocketAddr) {
         if let Some(bond) = self.rows.get_mut(&(endpoint, id)) {
-            bond.last_ping = Some(now);
+            bond.last_ping = bond.last_ping.max(Some(at));
         }
     }
 

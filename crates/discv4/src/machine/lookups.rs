@@ -148,7 +148,7 @@ impl<S: Signer> Discv4<S> {
         while let Some((contact, goal)) = self.next_result(query) {
             match goal {
                 Goal::Nodes => {
-                    let node = self.with_known_record(contact).node().clone();
+                    let node = self.latest(contact).node().clone();
                     self.tell(Event::LookupNode { query, node });
                 }
                 Goal::Node(id) if id == contact.id() => {
@@ -182,8 +182,7 @@ impl<S: Signer> Discv4<S> {
         match running.goal {
             Goal::Nodes => {
                 let closest = running.lookup.closest().map(|(_, contact)| contact.clone());
-                let nodes =
-                    closest.map(|contact| self.with_known_record(contact).node().clone()).collect();
+                let nodes = closest.map(|contact| self.latest(contact).node().clone()).collect();
                 self.tell(Event::LookupDone { query, nodes });
             }
             Goal::Node(_) => self.tell(Event::Resolved { query, node: None }),
@@ -235,7 +234,7 @@ impl<S: Signer> Discv4<S> {
 
     /// The node was found; its record tells more.
     fn fetch_record(&mut self, now: Instant, query: QueryId, contact: Contact) {
-        let contact = self.with_known_record(contact);
+        let contact = self.latest(contact);
         let node = contact.node().clone();
         let wanted = self.config.request_records && node.record().is_none();
         let client = Client::Found(query);

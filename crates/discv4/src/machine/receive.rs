@@ -1,6 +1,9 @@
 //! Packets on their way in: what is looked at, in which order, before anybody is believed.
 
-use std::{net::SocketAddr, time::Duration, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
 
 use devp2p_core::{EndpointClass, HIGHEST_REFUSED_UDP_PORT, NodeId, PublicKey, classify};
 
@@ -163,6 +166,12 @@ impl<S: Signer> Discv4<S> {
         Ok(())
     }
 
+    /// Whether we speak to this address at all.
+    pub(super) fn is_allowed(&self, ip: IpAddr) -> bool {
+        !matches!(classify(ip), EndpointClass::Unspecified | EndpointClass::Multicast)
+            && self.config.net_restrict.as_ref().is_none_or(|list| list.contains(ip))
+    }
+
     /// A request was not answered in time.
     pub(super) fn handle_request_timeout(&mut self, now: Instant, number: RequestId) {
         let Some(request) = self.requests.close(number) else { return };
@@ -182,14 +191,6 @@ const fn answered_hash(packet: &Packet) -> Option<Hash> {
         Packet::Pong(pong) => Some(pong.ping_hash),
         Packet::EnrResponse(response) => Some(response.request_hash),
         _ => None,
-    }
-}
-
-impl<S: Signer> Discv4<S> {
-    /// Whether we speak to this address at all.
-    pub(super) fn is_allowed(&self, ip: std::net::IpAddr) -> bool {
-        !matches!(classify(ip), EndpointClass::Unspecified | EndpointClass::Multicast)
-            && self.config.net_restrict.as_ref().is_none_or(|list| list.contains(ip))
     }
 }
 

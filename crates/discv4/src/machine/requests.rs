@@ -75,7 +75,7 @@ pub(super) enum Purpose {
     /// Somebody is to be asked something.
     Ask(AskId),
     /// The table wants to know.
-    Check(Check<Contact>),
+    Check(Box<Check<Contact>>),
     /// The node's record gives this endpoint.
     Moved,
     /// The node sent a PING.

@@ -1,6 +1,10 @@
 //! Packets on their way out.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Instant};
+use std::{
+    collections::VecDeque,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use devp2p_core::Family;
@@ -154,9 +158,11 @@ impl<S: Signer> Discv4<S> {
     fn own_endpoint(&self, to: SocketAddr) -> Endpoint {
         let (record, family) = (&self.record, Family::of(to.ip()));
         let (ip, udp, tcp) = match family {
-            Family::V4 => (record.ip().unwrap_or([0; 4].into()).into(), record.udp(), record.tcp()),
+            Family::V4 => {
+                (record.ip().unwrap_or(Ipv4Addr::UNSPECIFIED).into(), record.udp(), record.tcp())
+            }
             Family::V6 => {
-                (record.ip6().unwrap_or([0; 16].into()).into(), record.udp6(), record.tcp6())
+                (record.ip6().unwrap_or(Ipv6Addr::UNSPECIFIED).into(), record.udp6(), record.tcp6())
             }
         };
         Endpoint { ip: Some(ip), udp: udp.unwrap_or(0), tcp: tcp.unwrap_or(0) }

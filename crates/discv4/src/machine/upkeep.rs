@@ -50,7 +50,7 @@ impl<S: Signer> Discv4<S> {
             // A check that cannot be made now is given up. The table makes it again later, and does
             // not take it for a failure.
             if is_trusted || self.may_contact(now, &contact) {
-                let _ = self.send_ping(now, contact, Purpose::Check(check));
+                let _ = self.send_ping(now, contact, Purpose::Check(Box::new(check)));
             }
         }
         while let Some(change) = self.table.poll_change() {
