@@ -1,0 +1,553 @@
+//! A whole client: the machines of a server as they are shipped, in a network without sockets.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use devp2p_core::{
+    DiscoveryVersion, Host as NodeHost, Node, NodeId, NodeKey, PublicKey, Record, Rng, WallClock,
+};
+use devp2p_dial::Scheduler;
+use devp2p_discv4::{Discv4, Event, Output as Found, QueryId};
+use devp2p_peer::{Capability, Direction, DisconnectReason, End, Hello, Side};
+use devp2p_server::{
+    Admission, Core, CoreConfig, DIAL_TIMEOUT, MemoryNodeDb, Mix, NodeDb as _, Output, PeerEntry,
+    Row, SetupFailure, SetupId,
+};
+use devp2p_simnet::{Host, Transmit};
+use futures::FutureExt as _;
+
+use super::{
+    defences::Defences,
+    keys::StandIn,
+    source::Source,
+    stream::{Piece, Wire},
+};
+
+/// How long both handshakes may take: the server's default.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The connections that the system has accepted and the server has not.
+const BACKLOG: usize = 1_024;
+/// How often a peer says that it is there, as in the base protocol.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// How often the anchors are written.
+const ANCHOR_INTERVAL: Duration = Duration::from_mins(5);
+
+/// What stays when a node is restarted.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) key: NodeKey,
+    pub(crate) address: SocketAddr,
+    pub(crate) db: MemoryNodeDb,
+}
+
+impl Identity {
+    pub(crate) fn new(rng: &mut Rng, address: SocketAddr) -> Self {
+        Self { key: super::keys::node_key(rng), address, db: MemoryNodeDb::new() }
+    }
+
+    pub(crate) fn node(&self) -> Node {
+        let host = Some(NodeHost::Ip(self.address.ip()));
+        Node::new(self.key.public_key(), host, self.address.port(), self.address.port())
+    }
+}
+
+/// One life of a node.
+pub(crate) struct Client {
+    key: PublicKey,
+    now: Instant,
+    core: Core,
+    mix: Mix,
+    discv4: Discv4<StandIn>,
+    source: Source,
+    /// The random lookup whose nodes are candidates.
+    lookup: Option<QueryId>,
+    searches: BTreeMap<QueryId, NodeId>,
+    db: MemoryNodeDb,
+    connections: BTreeMap<At, Connection>,
+    /// When the dial or the set-up of a connection has taken too long.
+    deadlines: BTreeSet<(Instant, At)>,
+    /// Connections that are open and not accepted, and what came on them.
+    backlog: VecDeque<(At, VecDeque<Piece>)>,
+    peers: BTreeMap<NodeId, At>,
+    dials: u64,
+    alive_at: Instant,
+    anchors_at: Instant,
+    out: VecDeque<Transmit>,
+    pub(crate) tally: Tally,
+}
+
+/// What a run is judged by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) candidates: u64,
+}
+
+/// A connection: its other end, and its name there.
+type At = (SocketAddr, Wire);
+
+#[derive(Debug)]
+struct Connection {
+    setup: SetupId,
+    stage: Stage,
+    deadline: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The dialer waits for the stream.
+    Opening {
+        to: PublicKey,
+    },
+    /// The dialer waits for the answer to its handshake.
+    Securing,
+    /// The listener waits for the handshake.
+    Accepted,
+    /// Both wait for a Hello.
+    Secured(PublicKey),
+    /// It gives way to another one, for now.
+    Waiting(PublicKey),
+    Peer(NodeId),
+}
+
+impl Client {
+    pub(crate) fn new(
+        now: Instant,
+        clock: WallClock,
+        identity: &Identity,
+        bootnodes: &[Node],
+        defences: Defences,
+        rng: &mut Rng,
+    ) -> Self {
+        let key = identity.key.public_key();
+        let id = NodeId::from(key);
+        let address = identity.address;
+        let record = Record::builder().seq(clock.unix_secs(now)).ip(address.ip());
+        let record = record.tcp(address.port()).udp(address.port()).sign(&identity.key).unwrap();
+
+        let db = if defences.memory { identity.db.clone() } else { MemoryNodeDb::new() };
+        let opened = db.open(id, clock.unix_secs(now)).now_or_never();
+        let remembered = opened.unwrap().unwrap();
+
+        let mut discovery = devp2p_discv4::Config::default();
+        discovery.bootstrap_nodes = bootnodes.to_vec();
+        let mut dial = devp2p_dial::Config::new(id);
+        dial.bootnodes = bootnodes.to_vec();
+        dial.anchors = remembered.anchors;
+        dial.stats_interval = Duration::ZERO;
+        let mut core = CoreConfig::new(id);
+        defences.apply(&mut discovery, &mut dial, &mut core);
+
+        let mut discv4 = Discv4::new(discovery, StandIn(key), record, rng.seed(), now, clock);
+        discv4.add_seeds(now, remembered.seeds);
+        let scheduler = Box::new(Scheduler::new(dial, rng.seed(), now));
+        let mut client = Self {
+            key,
+            now,
+            core: Core::new(core, scheduler, rng.seed()),
+            mix: Mix::new([1], Mix::PATIENCE),
+            discv4,
+            source: Source::default(),
+            lookup: None,
+            searches: BTreeMap::new(),
+            db,
+            connections: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            backlog: VecDeque::new(),
+            peers: BTreeMap::new(),
+            dials: rng.below(1 << 40),
+            alive_at: now + ALIVE_INTERVAL,
+            anchors_at: now + ANCHOR_INTERVAL,
+            out: VecDeque::new(),
+            tally: Tally::default(),
+        };
+        client.work();
+        client
+    }
+
+    /// The end of a life that ends in order.
+    pub(crate) fn stop(&mut self, now: Instant) {
+        self.now = now;
+        self.remember_anchors();
+        self.core.stop(now);
+        self.work();
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.key.into()
+    }
+
+    pub(crate) fn peers(&self) -> impl Iterator<Item = (&NodeId, &PeerEntry)> {
+        self.core.peers()
+    }
+
+    pub(crate) fn outbound(&self) -> usize {
+        self.peers().filter(|(_, peer)| peer.direction == Direction::Outbound).count()
+    }
+
+    pub(crate) const fn discv4(&mut self) -> &mut Discv4<StandIn> {
+        &mut self.discv4
+    }
+
+    pub(crate) const fn core(&self) -> &Core {
+        &self.core
+    }
+
+    pub(crate) fn table(&self) -> impl Iterator<Item = &Node> {
+        self.discv4.nodes()
+    }
+
+    /// Does all that there is to do, until nothing moves.
+    fn work(&mut self) {
+        loop {
+            let moved = self.take_found() | self.take_outputs() | self.accept();
+            if !(moved | self.offer()) {
+                return;
+            }
+        }
+    }
+
+    // Discovery.
+
+    fn take_found(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(output) = self.discv4.poll_output() {
+            moved = true;
+            match output {
+                Found::Transmit(it) => self.out.push_back(Transmit::datagram(it.to, it.bytes)),
+                Found::Event(event) => self.handle_event(event),
+            }
+        }
+        moved
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::NodeVerified(node) => self.source.verified(node),
+            Event::LookupDone { query, nodes } if self.lookup == Some(query) => {
+                self.lookup = None;
+                self.source.found(nodes);
+            }
+            Event::Failed { query, .. } if self.lookup == Some(query) => self.lookup = None,
+            Event::Resolved { query, node } => {
+                if let Some(id) = self.searches.remove(&query) {
+                    self.core.handle_resolved(self.now, id, node);
+                }
+            }
+            Event::Failed { query, .. } => {
+                if let Some(id) = self.searches.remove(&query) {
+                    self.core.handle_resolved(self.now, id, None);
+                }
+            }
+            Event::Remember(seed) => self.db.write(Row::Seed(seed)),
+            Event::Forget(id) => {
+                self.db.write(Row::Forget { protocol: DiscoveryVersion::V4, id });
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives the scheduler candidates while it has room for them.
+    fn offer(&mut self) -> bool {
+        let mut moved = false;
+        while self.core.wanted_candidates() > 0 {
+            if self.mix.wants(0) {
+                match self.source.next() {
+                    Some(node) => _ = self.mix.push(0, node),
+                    None if self.lookup.is_none() => {
+                        self.source.round();
+                        self.lookup = Some(self.discv4.lookup_random(self.now));
+                        moved = true;
+                    }
+                    None => {}
+                }
+            }
+            let Some(node) = self.mix.next(self.now) else { break };
+            moved = true;
+            self.tally.candidates += 1;
+            // One that is not dialed now is offered again some time.
+            let _ = self.core.handle_candidate(self.now, node);
+        }
+        moved
+    }
+
+    // Connections.
+
+    fn take_outputs(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(output) = self.core.poll_output() {
+            moved = true;
+            match output {
+                Output::Dial { setup, node, .. } => self.dial(setup, &node),
+                Output::Resolve { node } => {
+                    let query = self.discv4.resolve(self.now, node.public_key());
+                    self.searches.insert(query, node.id());
+                }
+                Output::Disconnect { id, reason } => {
+                    let Some(at) = self.peers.get(&id).copied() else { continue };
+                    self.send(at, Piece::Disconnect(reason));
+                    self.peer_ended(at, id, reason, Side::Local);
+                }
+                Output::Added { .. } | Output::Dropped(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        moved
+    }
+
+    fn dial(&mut self, setup: SetupId, node: &Node) {
+        self.dials += 1;
+        let at = (node.tcp_addr().unwrap(), Wire { dialed: true, number: self.dials });
+        let connection =
+            Connection { setup, stage: Stage::Opening { to: node.public_key() }, deadline: None };
+        self.connections.insert(at, connection);
+        self.set_deadline(at, DIAL_TIMEOUT);
+        self.send(at, Piece::Open);
+    }
+
+    /// Accepts what waits, as far as there are slots.
+    fn accept(&mut self) -> bool {
+        let mut moved = false;
+        while !self.backlog.is_empty()
+            && let Some(setup) = self.core.take_slot()
+        {
+            let Some((at, pieces)) = self.backlog.pop_front() else { break };
+            moved = true;
+            if self.core.handle_accepted(self.now, Some(at.0)).is_err() {
+                self.core.handle_setup_ended(self.now, setup, SetupFailure::Refused);
+                self.send(at, Piece::Reset);
+                continue;
+            }
+            let connection = Connection { setup, stage: Stage::Accepted, deadline: None };
+            self.connections.insert(at, connection);
+            self.set_deadline(at, SETUP_TIMEOUT);
+            for piece in pieces {
+                self.handle_piece(at, piece);
+            }
+        }
+        moved
+    }
+
+    fn handle_piece(&mut self, at: At, piece: Piece) {
+        let Some(connection) = self.connections.get(&at) else { return self.handle_new(at, piece) };
+        let (setup, stage) = (connection.setup, connection.stage);
+        match (stage, piece) {
+            (Stage::Opening { to }, Piece::Opened) => {
+                self.set_stage(at, Stage::Securing);
+                self.set_deadline(at, SETUP_TIMEOUT);
+                self.send(at, Piece::Auth { from: self.key, to });
+            }
+            // Who dialed somebody else cannot read the answer.
+            (Stage::Accepted, Piece::Auth { from, to }) if to == self.key => {
+                self.send(at, Piece::Ack(self.key));
+                self.secured(at, setup, from);
+            }
+            (Stage::Securing, Piece::Ack(key)) => self.secured(at, setup, key),
+            (Stage::Secured(key), Piece::Hello(said)) if said == key => {
+                self.set_stage(at, Stage::Waiting(key));
+                self.greeted(at);
+            }
+            (Stage::Peer(_), Piece::Alive) => {}
+            (Stage::Peer(id), Piece::Disconnect(reason)) => {
+                self.peer_ended(at, id, reason, Side::Remote);
+            }
+            (Stage::Peer(id), _) => {
+                self.peer_ended(at, id, DisconnectReason::NetworkError, Side::Remote);
+            }
+            (_, Piece::Disconnect(reason)) => {
+                self.end_setup(at, SetupFailure::RefusedByRemote(reason));
+            }
+            (Stage::Opening { .. }, _) => self.end_setup(at, SetupFailure::Connect),
+            (Stage::Accepted | Stage::Securing, _) => {
+                self.send(at, Piece::Reset);
+                self.end_setup(at, SetupFailure::SecureHandshake);
+            }
+            (Stage::Secured(_) | Stage::Waiting(_), _) => {
+                self.send(at, Piece::Reset);
+                self.end_setup(at, SetupFailure::Hello);
+            }
+        }
+    }
+
+    /// Something of a connection that is not known, or not accepted yet.
+    fn handle_new(&mut self, at: At, piece: Piece) {
+        if let Some(waiting) = self.backlog.iter().position(|(known, _)| *known == at) {
+            match piece {
+                Piece::Reset => _ = self.backlog.remove(waiting),
+                piece => self.backlog.get_mut(waiting).unwrap().1.push_back(piece),
+            }
+        } else if piece == Piece::Open {
+            if self.backlog.len() < BACKLOG {
+                self.backlog.push_back((at, VecDeque::new()));
+                self.send(at, Piece::Opened);
+            }
+        } else if !matches!(piece, Piece::Reset | Piece::Disconnect(_)) {
+            self.send(at, Piece::Reset);
+        }
+    }
+
+    /// The remote has proved its key.
+    fn secured(&mut self, at: At, setup: SetupId, remote: PublicKey) {
+        match self.core.handle_secured(self.now, setup, remote) {
+            Ok(()) => {
+                self.set_stage(at, Stage::Secured(remote));
+                self.send(at, Piece::Hello(self.key));
+            }
+            Err(reason) => self.refuse(at, reason),
+        }
+    }
+
+    /// The remote's Hello is there. Asked again when another connection that goes first may be gone.
+    fn greeted(&mut self, at: At) {
+        let Some(connection) = self.connections.get(&at) else { return };
+        let Stage::Waiting(key) = connection.stage else { return };
+        let shared = [Capability::new("test", 1)];
+        let hello = Hello::new("simulated", shared.to_vec(), key);
+        let ends = (None, Some(at.0));
+        match self.core.handle_hello(self.now, connection.setup, &hello, &shared, ends) {
+            Ok(Admission::Added(id)) => {
+                self.set_stage(at, Stage::Peer(id));
+                self.clear_deadline(at);
+                self.peers.insert(id, at);
+            }
+            Ok(Admission::Wait) => {}
+            Err(reason) => self.refuse(at, reason),
+        }
+    }
+
+    fn refuse(&mut self, at: At, reason: DisconnectReason) {
+        self.send(at, Piece::Disconnect(reason));
+        self.end_setup(at, SetupFailure::Refused);
+    }
+
+    fn end_setup(&mut self, at: At, failure: SetupFailure) {
+        self.clear_deadline(at);
+        let Some(connection) = self.connections.remove(&at) else { return };
+        self.core.handle_setup_ended(self.now, connection.setup, failure);
+        let waiting = |connection: &Connection| matches!(connection.stage, Stage::Waiting(_));
+        let waiting: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| waiting(connection))
+            .map(|(at, _)| *at)
+            .collect();
+        for at in waiting {
+            self.greeted(at);
+        }
+    }
+
+    fn peer_ended(&mut self, at: At, id: NodeId, reason: DisconnectReason, side: Side) {
+        self.connections.remove(&at);
+        self.peers.remove(&id);
+        self.core.handle_peer_ended(self.now, id, End::new(reason, side, None));
+    }
+
+    fn set_stage(&mut self, at: At, stage: Stage) {
+        if let Some(connection) = self.connections.get_mut(&at) {
+            connection.stage = stage;
+        }
+    }
+
+    fn set_deadline(&mut self, at: At, after: Duration) {
+        self.clear_deadline(at);
+        let deadline = self.now + after;
+        if let Some(connection) = self.connections.get_mut(&at) {
+            connection.deadline = Some(deadline);
+            self.deadlines.insert((deadline, at));
+        }
+    }
+
+    fn clear_deadline(&mut self, at: At) {
+        let deadline = self.connections.get_mut(&at).and_then(|it| it.deadline.take());
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, at));
+        }
+    }
+
+    fn send(&mut self, (to, wire): At, piece: Piece) {
+        self.out.push_back(Transmit::segment(to, piece.encode(wire)));
+    }
+
+    fn remember_anchors(&mut self) {
+        let anchors = self.core.anchors(self.now);
+        if !anchors.is_empty() {
+            self.db.write(Row::Anchors(anchors));
+        }
+    }
+}
+
+impl Host for Client {
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        self.now = now;
+        self.discv4.handle_datagram(now, from, bytes);
+        self.work();
+    }
+
+    fn handle_segment(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        self.now = now;
+        let Some((wire, piece)) = Piece::decode(bytes) else { return };
+        self.handle_piece((from, wire), piece);
+        self.work();
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, to: SocketAddr) {
+        self.now = now;
+        let broken: Vec<_> =
+            self.connections.keys().copied().filter(|(there, _)| *there == to).collect();
+        for at in broken {
+            self.handle_piece(at, Piece::Reset);
+        }
+        self.backlog.retain(|((there, _), _)| *there != to);
+        self.work();
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        while let Some(&(_, at)) = self.deadlines.first().filter(|(due, _)| *due <= now) {
+            self.send(at, Piece::Reset);
+            let is_opening = self
+                .connections
+                .get(&at)
+                .is_some_and(|connection| matches!(connection.stage, Stage::Opening { .. }));
+            let failure = if is_opening { SetupFailure::Connect } else { SetupFailure::Deadline };
+            self.end_setup(at, failure);
+        }
+        if self.alive_at <= now {
+            self.alive_at = now + ALIVE_INTERVAL;
+            for at in self.peers.values().copied().collect::<Vec<_>>() {
+                self.send(at, Piece::Alive);
+            }
+        }
+        if self.anchors_at <= now {
+            self.anchors_at = now + ANCHOR_INTERVAL;
+            self.remember_anchors();
+        }
+        if self.core.poll_timeout().is_some_and(|at| at <= now) {
+            self.core.handle_timeout(now);
+        }
+        if self.discv4.poll_timeout().is_some_and(|at| at <= now) {
+            self.discv4.handle_timeout(now);
+        }
+        self.work();
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.out.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        [
+            self.core.poll_timeout(),
+            self.discv4.poll_timeout(),
+            self.mix.poll_timeout(),
+            self.deadlines.first().map(|(at, _)| *at),
+            Some(self.alive_at),
+            Some(self.anchors_at),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}

@@ -1,0 +1,45 @@
+//! The limits that an eclipse has to overcome, to be left out one by one.
+
+use std::time::Duration;
+
+use devp2p_server::CoreConfig;
+
+/// Which defences are in force. A node as it is shipped has all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Defences {
+    /// Places of the table for one /24.
+    pub(crate) groups: bool,
+    /// Dialed peers in one /24.
+    pub(crate) prefixes: bool,
+    /// Seeds, proofs and anchors from before the restart.
+    pub(crate) memory: bool,
+    /// Inbound connections by address.
+    pub(crate) throttle: bool,
+}
+
+impl Defences {
+    pub(crate) const ALL: Self =
+        Self { groups: true, prefixes: true, memory: true, throttle: true };
+    pub(crate) const NONE: Self =
+        Self { groups: false, prefixes: false, memory: false, throttle: false };
+
+    /// Leaves out what is left out.
+    pub(crate) fn apply(
+        self,
+        discovery: &mut devp2p_discv4::Config,
+        dial: &mut devp2p_dial::Config,
+        core: &mut CoreConfig,
+    ) {
+        if !self.groups {
+            discovery.table.bucket_group_limit = usize::MAX;
+            discovery.table.table_group_limit = usize::MAX;
+        }
+        if !self.prefixes {
+            dial.max_dialed_per_prefix = usize::MAX;
+        }
+        if !self.throttle {
+            core.inbound.per_address = Duration::ZERO;
+            core.inbound.per_prefix = u32::MAX;
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What the programs share: clients, networks of them, and adversaries.
+
+pub(crate) mod attackers;
+pub(crate) mod client;
+pub(crate) mod defences;
+pub(crate) mod eclipse;
+pub(crate) mod keys;
+pub(crate) mod network;
+pub(crate) mod source;
+pub(crate) mod stream;

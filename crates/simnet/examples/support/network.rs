@@ -1,0 +1,169 @@
+//! A network of clients, and whoever is against them.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use devp2p_core::{Rng, WallClock};
+use devp2p_simnet::{Delivery, Host, HostId, Link, Transmit, World};
+
+use super::{
+    attackers::{Attackers, Means},
+    client::{Client, Identity},
+    defences::Defences,
+};
+
+/// The time of day at which a run begins.
+const BEGIN: Duration = Duration::from_secs(1_700_000_000);
+/// Within what time all nodes start.
+const START: Duration = Duration::from_secs(5);
+
+/// Whoever is in the network.
+pub(crate) enum Member {
+    Client(Box<Client>),
+    Attackers(Box<Attackers>),
+}
+
+/// Clients, the first of which is the bootnode of all others.
+pub(crate) struct Network {
+    pub(crate) world: World<Member>,
+    clock: WallClock,
+    rng: Rng,
+    pub(crate) nodes: Vec<(Identity, HostId)>,
+    attackers: Option<HostId>,
+}
+
+impl Network {
+    /// So many nodes that start within a few seconds.
+    pub(crate) fn new(seed: u64, nodes: usize, defences: Defences) -> Self {
+        let mut world = World::new(seed, Link::default());
+        let rng = Rng::from_seed(world.rng().seed());
+        let clock = WallClock::new(world.now(), BEGIN);
+        let mut network = Self { clock, rng, nodes: Vec::new(), attackers: None, world };
+        for n in 0..nodes {
+            if n > 1 {
+                network.world.run_for(START / nodes as u32);
+            }
+            let identity = Identity::new(&mut network.rng, address(n));
+            let client = network.client(&identity, defences);
+            let host = network.world.spawn(identity.address, Member::Client(Box::new(client)));
+            for at in 0..n {
+                let (_, other) = network.nodes[at];
+                // As far apart as from one city to the next, or to the other side of the world.
+                let latency = Duration::from_millis(20 + network.rng.below(130));
+                network.link(host, other, latency);
+            }
+            network.nodes.push((identity, host));
+        }
+        network
+    }
+
+    pub(crate) fn client(&mut self, identity: &Identity, defences: Defences) -> Client {
+        let now = self.world.now();
+        let bootnodes: Vec<_> = self.nodes.first().map(|(it, _)| it.node()).into_iter().collect();
+        Client::new(now, self.clock, identity, &bootnodes, defences, &mut self.rng)
+    }
+
+    /// Adversaries of a node, who sit beside everybody.
+    pub(crate) fn attack(&mut self, victim: usize, means: Means) -> HostId {
+        let (identity, _) = &self.nodes[victim];
+        let victim = (identity.key.public_key(), identity.address);
+        let (now, rng) = (self.world.now(), Rng::from_seed(self.rng.seed()));
+        let attackers = Attackers::new(now, self.clock, means, victim, rng);
+        let ips = means.ips();
+        let first = SocketAddr::from((ips[0], 0));
+        let host = self.world.spawn(first, Member::Attackers(Box::new(attackers)));
+        for (at, ip) in ips.into_iter().enumerate() {
+            if at > 0 {
+                self.world.add_address(host, (ip, 0).into());
+            }
+            self.world.add_address(host, (ip, super::attackers::TCP_PORT).into());
+        }
+        for at in 0..self.nodes.len() {
+            let (_, node) = self.nodes[at];
+            self.link(host, node, Duration::from_millis(10));
+        }
+        self.attackers = Some(host);
+        host
+    }
+
+    pub(crate) fn with_attackers(&mut self, act: impl FnOnce(&mut Attackers, Instant)) {
+        let Some(host) = self.attackers else { return };
+        self.world.with(host, |member, now| {
+            if let Member::Attackers(attackers) = member {
+                act(attackers, now);
+            }
+        });
+    }
+
+    pub(crate) fn node(&self, at: usize) -> &Client {
+        let (_, host) = self.nodes[at];
+        let Member::Client(client) = self.world.host(host) else { panic!("not a client") };
+        client
+    }
+
+    pub(crate) fn with_node<R>(
+        &mut self,
+        at: usize,
+        act: impl FnOnce(&mut Client, Instant) -> R,
+    ) -> R {
+        let (_, host) = self.nodes[at];
+        self.world.with(host, |member, now| {
+            let Member::Client(client) = member else { panic!("not a client") };
+            act(client, now)
+        })
+    }
+
+    fn link(&mut self, a: HostId, b: HostId, latency: Duration) {
+        let link = Link { jitter: Duration::from_millis(5), ..Link::with_latency(latency) };
+        self.world.set_link_between(a, b, link);
+        self.world.set_link_between(b, a, link);
+    }
+}
+
+/// Each in a /24 of its own, but for a few.
+fn address(n: usize) -> SocketAddr {
+    let network = n - usize::from(n % 25 == 24);
+    let [.., high, low] = network.to_be_bytes();
+    SocketAddr::from(([23, high, low, 1 + (n % 25) as u8], 30303))
+}
+
+impl Host for Member {
+    fn handle_delivery(&mut self, now: Instant, delivery: &Delivery) {
+        match self {
+            Self::Client(client) => client.handle_delivery(now, delivery),
+            Self::Attackers(attackers) => attackers.handle_delivery(now, delivery),
+        }
+    }
+
+    fn handle_datagram(&mut self, _: Instant, _: SocketAddr, _: &[u8]) {}
+
+    fn handle_unreachable(&mut self, now: Instant, to: SocketAddr) {
+        match self {
+            Self::Client(client) => client.handle_unreachable(now, to),
+            Self::Attackers(attackers) => attackers.handle_unreachable(now, to),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Client(client) => client.handle_timeout(now),
+            Self::Attackers(attackers) => attackers.handle_timeout(now),
+        }
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        match self {
+            Self::Client(client) => client.poll_transmit(),
+            Self::Attackers(attackers) => attackers.poll_transmit(),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Client(client) => client.poll_timeout(),
+            Self::Attackers(attackers) => attackers.poll_timeout(),
+        }
+    }
+}
