@@ -91,6 +91,10 @@ pub struct Config {
     /// The limits and deadlines of RLPx.
     #[cfg(feature = "rlpx")]
     pub rlpx: devp2p_rlpx::Config,
+    /// The limits and intervals of discovery v4. `bootstrap_nodes` and `net_restrict` above win
+    /// over those in here.
+    #[cfg(feature = "discv4")]
+    pub discv4: devp2p_discv4::Config,
     /// A seed for every random choice, where a run must be repeatable. Default: the operating
     /// system's entropy. Keys and nonces of connections do not come from it.
     pub seed: Option<[u8; 32]>,
@@ -106,7 +110,7 @@ impl Config {
     pub(crate) fn udp_addr(&self, own_listener: bool) -> Option<SocketAddr> {
         let tcp_addr = self.listen_addr.filter(|_| !own_listener);
         let addr = self.disc_addr.or(tcp_addr);
-        addr.filter(|_| !self.no_discovery && self.discovery_v4)
+        addr.filter(|_| cfg!(feature = "discv4") && !self.no_discovery && self.discovery_v4)
     }
 
     /// How many peers may be dialed by the scheduler's own choice (geth's `MaxDialedConns`).
@@ -315,6 +319,8 @@ impl Default for Config {
             peer: devp2p_peer::Config::default(),
             #[cfg(feature = "rlpx")]
             rlpx: devp2p_rlpx::Config::default(),
+            #[cfg(feature = "discv4")]
+            discv4: devp2p_discv4::Config::default(),
             seed: None,
         }
     }

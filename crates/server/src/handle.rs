@@ -28,6 +28,7 @@ pub(crate) struct Static {
     pub(crate) id: NodeId,
     pub(crate) name: String,
     pub(crate) listen_addr: Option<SocketAddr>,
+    pub(crate) disc_addr: Option<SocketAddr>,
 }
 
 impl Handle {
@@ -95,12 +96,19 @@ impl Handle {
             id: self.info.id,
             name: self.info.name.clone(),
             listen_addr: self.info.listen_addr,
+            disc_addr: self.info.disc_addr,
             enode: local_node(&enr, self.info.listen_addr),
             enr,
             protocols: protocols
                 .map(|protocol| (protocol.capability().name, protocol.node_info()))
                 .collect(),
         }
+    }
+
+    /// The way to discovery v4, where it runs. It ends with the server.
+    #[cfg(feature = "discv4")]
+    pub fn discv4(&self) -> Option<devp2p_discv4::Handle> {
+        self.shared.discv4.clone()
     }
 
     /// What happened to connections since the start.
@@ -157,9 +165,9 @@ impl Handle {
         set_up(Arc::clone(&self.shared), slot, opened).instrument(span).await
     }
 
-    /// Stops the server: the listener, discovery, then every peer with "client quitting". Ends
-    /// when all tasks have ended, 2 s at most, and the port is free. Cancel-safe: the stop goes
-    /// on.
+    /// Stops the server: the listener and discovery, then every peer with "client quitting", then
+    /// the node database. Ends when all tasks have ended, 2 s at most, the ports are free, and the
+    /// database is closed. Cancel-safe: the stop goes on.
     pub async fn stop(&self) {
         self.shared.quit.cancel();
         self.stopped().await;

@@ -8,7 +8,7 @@
 //! | [`Transport`] | RLPx | secures a byte stream |
 //! | [`Multiplexer`] | the devp2p base protocol | Hello, then the subprotocols |
 //! | [`DialScheduler`] | `devp2p_dial::Scheduler` | whom to dial next |
-//! | [`Discovery`] | an empty [`NodeList`] | candidates to dial |
+//! | [`Discovery`] | discovery v4 | candidates to dial |
 //! | [`NodeDb`] | a [`MemoryNodeDb`] | what is remembered across restarts |
 //!
 //! Two servers on loopback, with a subprotocol that counts to three:
@@ -63,6 +63,8 @@ mod config;
 pub mod contract;
 mod dialer;
 mod discovery;
+#[cfg(feature = "discv4")]
+mod discv4;
 mod event;
 mod handle;
 mod local;
@@ -79,8 +81,13 @@ mod rlpx;
 mod runtime;
 mod scheduler;
 mod server;
+mod sockets;
 mod transport;
+#[cfg(feature = "discv4")]
+pub mod udp;
 
+#[cfg(feature = "discv4")]
+pub use discv4::Discv4Nodes;
 #[cfg(feature = "test-util")]
 pub use memory::{MemoryDialer, MemoryListener, MemoryNetwork};
 #[cfg(feature = "nodedb")]

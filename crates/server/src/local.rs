@@ -6,11 +6,18 @@ use devp2p_core::{Family, Host, LocalRecord, Node, NodeKey, Record, RecordError}
 use devp2p_peer::Protocol;
 use tracing::warn;
 
-/// The record of a server that listens on this address.
+/// Where a server really listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) tcp: Option<SocketAddr>,
+    pub(crate) udp: Option<SocketAddr>,
+}
+
+/// The record of a server that listens on these addresses.
 pub(crate) fn local_record(
     key: &NodeKey,
     stored_seq: Option<u64>,
-    listen_addr: Option<SocketAddr>,
+    addresses: Addresses,
     protocols: &[Protocol],
     unix_millis: u64,
 ) -> Result<LocalRecord, RecordError> {
@@ -24,10 +31,15 @@ pub(crate) fn local_record(
         }
         local => local?,
     };
-    if let Some(address) = listen_addr {
-        let ip = reachable(address.ip());
-        local.set_fallback_ip(ip);
-        local.set_tcp_port(Family::of(ip), Some(address.port()));
+    // Where the two have different addresses, the one to connect to is told.
+    for address in addresses.udp.into_iter().chain(addresses.tcp) {
+        served(address.ip()).into_iter().flatten().for_each(|ip| local.set_fallback_ip(ip));
+    }
+    for (ip, port) in on_each(addresses.tcp) {
+        local.set_tcp_port(Family::of(ip), Some(port));
+    }
+    for (ip, port) in on_each(addresses.udp) {
+        local.set_udp_port(Family::of(ip), Some(port));
     }
     for protocol in protocols {
         for (name, value) in protocol.record_entries() {
@@ -52,6 +64,23 @@ pub(crate) fn local_node(record: &Record, listen_addr: Option<SocketAddr>) -> No
     };
     let tcp = port(node.tcp_port());
     Node::new(node.public_key(), host, tcp, node.udp_port().unwrap_or(0))
+}
+
+/// The addresses at which a socket bound to this one can be reached: `[::]` serves both families.
+const fn served(ip: IpAddr) -> [Option<IpAddr>; 2] {
+    match ip {
+        IpAddr::V6(v6) if v6.is_unspecified() => {
+            [Some(reachable(ip)), Some(IpAddr::V4(Ipv4Addr::LOCALHOST))]
+        }
+        _ => [Some(reachable(ip)), None],
+    }
+}
+
+fn on_each(address: Option<SocketAddr>) -> impl Iterator<Item = (IpAddr, u16)> {
+    let each = |address: SocketAddr| {
+        served(address.ip()).into_iter().flatten().map(move |ip| (ip, address.port()))
+    };
+    address.into_iter().flat_map(each)
 }
 
 /// geth's fallback: who listens everywhere can at least be reached from this machine.

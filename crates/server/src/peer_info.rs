@@ -57,6 +57,8 @@ pub struct NodeInfo {
     pub name: String,
     /// The address that it really listens on, where it listens.
     pub listen_addr: Option<SocketAddr>,
+    /// The UDP address that discovery really has, where it runs.
+    pub disc_addr: Option<SocketAddr>,
     /// How others name it: with the address and the port that it really has.
     pub enode: Node,
     /// Its record.

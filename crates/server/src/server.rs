@@ -5,17 +5,20 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 use devp2p_core::{Node, NodeKey, RecordError, Rng};
 use devp2p_dial::Scheduler;
 use devp2p_peer::{Protocol, Subprotocol};
-use tokio::{net::TcpListener, sync::broadcast};
+use tokio::sync::broadcast;
 use tracing::{info, warn};
 
+#[cfg(feature = "discv4")]
+use crate::discv4::{self, Search};
 use crate::{
     BaseProtocol, Config, ConfigError, Core, DialScheduler, Dialer, Discovery, Event, Events,
     FairMix, Handle, Listener, MemoryNodeDb, Multiplexer, NodeDb, NodeDbError, PeerInfo,
     Remembered, TcpDialer, Transport,
     base_protocol::MessageHook,
     discovery::SubprotocolCandidates,
-    local::local_record,
+    local::{Addresses, local_record},
     runtime::{self, OwnRecord, PeerHook, Seams, Shared},
+    sockets::Sockets,
 };
 
 /// A server that has not been started: options, and the parts that take the place of the
@@ -186,30 +189,30 @@ impl Server {
         Events::new(self.events.subscribe())
     }
 
-    /// Starts, in this order: what is remembered is read, then it listens, then it dials. Must be
-    /// called in a tokio runtime.
+    /// Starts, in this order: what is remembered is read, then it listens for TCP, then for UDP,
+    /// then it dials. Must be called in a tokio runtime.
     ///
     /// Not cancel-safe in the sense that a start that is dropped has no effect, but it leaves
     /// nothing behind either: what it opened is closed again, as after an error.
     ///
     /// # Errors
-    /// When the address is taken, the node database cannot be opened, or the operating system
+    /// When an address is taken, the node database cannot be opened, or the operating system
     /// gives no entropy.
     pub async fn start(mut self) -> Result<Handle, StartError> {
         info!("Starting P2P networking");
         let key = self.builder.config.private_key.clone();
         let key = key.ok_or(StartError::Missing("private_key"))?;
         let node_db = self.builder.node_db.take().unwrap_or_else(|| Arc::new(MemoryNodeDb::new()));
-        let opening = node_db.open(key.id(), runtime::unix_millis() / 1_000);
+        let opening = node_db.open(key.id(), runtime::unix().as_secs());
         let remembered = opening.await.map_err(StartError::NodeDb)?;
-        let started = self.start_on(key, Arc::clone(&node_db), remembered).await;
+        let started = self.start_on(key, Arc::clone(&node_db), remembered);
         if started.is_err() {
             node_db.close().await;
         }
         started
     }
 
-    async fn start_on(
+    fn start_on(
         self,
         key: NodeKey,
         node_db: Arc<dyn NodeDb>,
@@ -231,26 +234,12 @@ impl Server {
             None => Rng::from_os().map_err(StartError::Entropy)?,
         };
 
-        let listener = match (listener, config.listen_addr) {
-            (Some(listener), _) => Some(listener),
-            (None, Some(address)) => {
-                let listener = TcpListener::bind(address)
-                    .await
-                    .map_err(|error| StartError::Listen { address, error })?;
-                Some(Box::new(listener) as Box<dyn Listener>)
-            }
-            (None, None) => None,
-        };
-        let listen_addr = match &listener {
-            Some(listener) => Some(listener.local_addr().map_err(StartError::Io)?),
-            None => None,
-        };
-
-        let unix_millis = runtime::unix_millis();
-        let record =
-            local_record(&key, remembered.seq, listen_addr, &config.protocols, unix_millis)
-                .map_err(StartError::Record)?;
-        let record = OwnRecord::new(record, Arc::clone(&node_db));
+        let sockets = Sockets::open(&config, listener)?;
+        let addresses = Addresses { tcp: sockets.listen_addr, udp: sockets.disc_addr };
+        let millis = u64::try_from(runtime::unix().as_millis()).unwrap_or(0);
+        let record = local_record(&key, remembered.seq, addresses, &config.protocols, millis)
+            .map_err(StartError::Record)?;
+        let record = Arc::new(OwnRecord::new(record, Arc::clone(&node_db)));
         let transport = match transport {
             Some(transport) => transport,
             None => default_transport(&key, &config)?,
@@ -266,19 +255,32 @@ impl Server {
                 });
                 hook
             });
-            let hello = config.hello(&key, listen_addr);
+            let hello = config.hello(&key, sockets.listen_addr);
             let mut peer = config.peer.clone();
             peer.seed = peer.seed.or(config.seed);
             Arc::new(BaseProtocol::new(hello, config.protocols.clone(), peer, on_message))
         });
+        let dialer = config.dialer.clone().unwrap_or_else(|| Arc::new(TcpDialer::default()));
+        #[cfg(feature = "discv4")]
+        let search = sockets.udp.map(|socket| {
+            let seeds = discv4::seeds(remembered.seeds);
+            Search::new(socket, &config, &key, &record, seeds, rng.seed())
+        });
+        let sources = candidates(discovery, &config);
+        #[cfg(feature = "discv4")]
+        let found = search.as_ref().map(|search| (config.shares.v4, search.nodes()));
+        #[cfg(feature = "discv4")]
+        let sources = sources.into_iter().chain(found);
         let seams = Seams {
-            dialer: config.dialer.clone().unwrap_or_else(|| Arc::new(TcpDialer::default())),
+            dialer,
             transport,
             multiplexer,
-            discovery: candidates(discovery, &config),
+            discovery: Box::new(FairMix::with_shares(sources)),
             protocols: config.protocols.clone(),
             on_peer,
             node_db,
+            #[cfg(feature = "discv4")]
+            discv4: search.as_ref().map(|search| search.handle.clone()),
         };
 
         // Nothing fails from here on.
@@ -289,11 +291,21 @@ impl Server {
         });
         let core = Core::new(config.core(&key), scheduler, rng.seed());
         let shared = Shared::new(core, record, seams, events, config.setup_timeout);
-        let info = crate::handle::Static { id: key.id(), name: config.name.clone(), listen_addr };
+        let info = crate::handle::Static {
+            id: key.id(),
+            name: config.name.clone(),
+            listen_addr: sockets.listen_addr,
+            disc_addr: sockets.disc_addr,
+        };
         let handle = Handle::new(Arc::clone(&shared), info);
-        if let Some(listener) = listener {
+        if let Some(listener) = sockets.listener {
             info!(self = %handle.node_info().enode, "RLPx listener up");
             shared.tasks.spawn(runtime::listen(Arc::clone(&shared), listener));
+        }
+        #[cfg(feature = "discv4")]
+        if let Some(search) = search {
+            info!(self = %handle.node_info().enode, "Discovery v4 up");
+            search.run(&shared, &config);
         }
         tokio::spawn(runtime::run(shared));
         Ok(handle)
@@ -301,12 +313,15 @@ impl Server {
 }
 
 /// The source of the builder, and what the subprotocols know.
-fn candidates(discovery: Option<Box<dyn Discovery>>, config: &Config) -> Box<dyn Discovery> {
+fn candidates(
+    discovery: Option<Box<dyn Discovery>>,
+    config: &Config,
+) -> Vec<(u32, Box<dyn Discovery>)> {
     let custom = discovery.map(|source| (config.shares.custom, source));
     let known = config.protocols.iter().filter_map(Protocol::candidates);
     let known = known.map(|known| Box::new(SubprotocolCandidates(known)) as Box<dyn Discovery>);
     let known = known.map(|source| (config.shares.subprotocols, source));
-    Box::new(FairMix::with_shares(custom.into_iter().chain(known)))
+    custom.into_iter().chain(known).collect()
 }
 
 #[cfg(feature = "rlpx")]
@@ -337,6 +352,13 @@ pub enum StartError {
         /// What the operating system said.
         error: io::Error,
     },
+    /// Discovery cannot listen on the UDP address.
+    ListenUdp {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        error: io::Error,
+    },
     /// A part that has no default here.
     Missing(&'static str),
     /// The node database cannot be opened, for instance because another process has it. (One that
@@ -353,6 +375,9 @@ impl fmt::Display for StartError {
             Self::Entropy(error) => write!(f, "the operating system gave no entropy: {error}"),
             Self::Io(error) => write!(f, "the listener has no address: {error}"),
             Self::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            Self::ListenUdp { address, error } => {
+                write!(f, "cannot listen on {address} for UDP: {error}")
+            }
             Self::Missing(what) => write!(f, "{what} must be set"),
             Self::NodeDb(error) => error.fmt(f),
             Self::Record(error) => write!(f, "the node's record cannot be made: {error}"),
@@ -364,7 +389,9 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
-            Self::Io(error) | Self::Listen { error, .. } => Some(error),
+            Self::Io(error) | Self::Listen { error, .. } | Self::ListenUdp { error, .. } => {
+                Some(error)
+            }
             Self::NodeDb(error) => Some(error),
             Self::Record(error) => Some(error),
             Self::Entropy(_) | Self::Missing(_) => None,

@@ -35,6 +35,7 @@ async fn start(n: u16, address: SocketAddr) -> Handle {
 async fn cycle(address: SocketAddr, round: u16) -> SocketAddr {
     let one = start(1, address).await;
     let address = one.node_info().listen_addr.unwrap();
+    assert_eq!(one.node_info().disc_addr, Some(address), "discovery runs too");
     let two = start(2, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)).await;
     two.add_peer(node_at(&key(1), address));
     let _half = TcpStream::connect(address).await.unwrap();

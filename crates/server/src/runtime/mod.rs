@@ -11,8 +11,10 @@ mod setup;
 mod shared;
 
 pub use self::setup::SetupError;
+#[cfg(feature = "discv4")]
+pub(crate) use self::{clock::wall_clock, shared::lock};
 pub(crate) use self::{
-    clock::{now, unix_millis},
+    clock::{now, unix},
     listen::listen,
     own_record::OwnRecord,
     run::run,

@@ -23,6 +23,13 @@ impl OwnRecord {
         record
     }
 
+    /// The record, to be changed by whoever knows something of this node. What is shown of it comes
+    /// from [`record`](Self::record), or after [`keep`](Self::keep).
+    #[cfg(feature = "discv4")]
+    pub(crate) const fn local(&self) -> &Arc<Mutex<LocalRecord>> {
+        &self.local
+    }
+
     /// Gives a new number to the database.
     pub(crate) fn keep(&self) {
         let seq = lock(&self.local).seq();

@@ -42,6 +42,11 @@ async fn live(stopped: Stopped) {
     // A lookup that is running ends with its source.
     drop(lock(&shared.discovery).take());
     remember_anchors(shared);
+    let udp = lock(&shared.udp).take();
+    if let Some(udp) = udp {
+        // An error says that it panicked: it is gone as well.
+        let _ = udp.await;
+    }
     if catch_unwind(AssertUnwindSafe(|| shared.tell(|state, now| state.core.stop(now)))).is_err() {
         error!("A part of the server panicked at the stop");
     }

@@ -11,6 +11,7 @@ use devp2p_peer::{MessageDirection, MessageEvent, Protocol};
 use tokio::{
     runtime::Handle,
     sync::{Notify, broadcast, watch},
+    task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error};
@@ -33,12 +34,14 @@ pub(crate) struct Seams {
     pub(crate) protocols: Vec<Protocol>,
     pub(crate) on_peer: Option<PeerHook>,
     pub(crate) node_db: Arc<dyn NodeDb>,
+    #[cfg(feature = "discv4")]
+    pub(crate) discv4: Option<devp2p_discv4::Handle>,
 }
 
 /// What all tasks of one server share.
 pub(crate) struct Shared {
     state: Mutex<State>,
-    pub(super) dialer: Arc<dyn Dialer>,
+    pub(crate) dialer: Arc<dyn Dialer>,
     pub(super) transport: Arc<dyn Transport>,
     pub(super) multiplexer: Arc<dyn Multiplexer>,
     /// Until the stop, which drops it.
@@ -48,9 +51,15 @@ pub(crate) struct Shared {
     /// Wanted, and not begun yet: no more than the scheduler has in flight.
     dials: Mutex<VecDeque<(SetupId, Node, DialKind)>>,
     events: Mutex<Option<broadcast::Sender<Event>>>,
-    pub(crate) record: OwnRecord,
+    pub(crate) record: Arc<OwnRecord>,
+    /// The way to discovery v4, where it runs.
+    #[cfg(feature = "discv4")]
+    pub(crate) discv4: Option<devp2p_discv4::Handle>,
+    /// The task that has the UDP socket, until the stop, which waits for its end before it
+    /// disconnects the peers.
+    pub(crate) udp: Mutex<Option<JoinHandle<()>>>,
     /// Closed last of all.
-    pub(super) node_db: Arc<dyn NodeDb>,
+    pub(crate) node_db: Arc<dyn NodeDb>,
     pub(super) setup_timeout: Duration,
     /// Where tasks run, also those that a call from outside of the runtime begins.
     runtime: Handle,
@@ -82,7 +91,7 @@ pub(crate) struct State {
 impl Shared {
     pub(crate) fn new(
         core: Core,
-        record: OwnRecord,
+        record: Arc<OwnRecord>,
         seams: Seams,
         events: broadcast::Sender<Event>,
         setup_timeout: Duration,
@@ -98,6 +107,9 @@ impl Shared {
             dials: Mutex::default(),
             events: Mutex::new(Some(events)),
             record,
+            #[cfg(feature = "discv4")]
+            discv4: seams.discv4,
+            udp: Mutex::new(None),
             node_db: seams.node_db,
             setup_timeout,
             runtime: Handle::current(),
@@ -205,7 +217,7 @@ impl Shared {
     }
 
     /// Runs a task that the stop waits for.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn_on(task, &self.runtime);
     }
 

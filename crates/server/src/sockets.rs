@@ -1,0 +1,95 @@
+//! The sockets of a server: TCP first, then UDP, on the same port where nothing else is said.
+
+use std::{io, net::SocketAddr};
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpSocket};
+
+use crate::{Config, Listener, StartError};
+
+/// How often a free port is taken that turns out not to be free for UDP too. Hardly any is not.
+const PORT_TRIES: usize = 16;
+
+/// The connections that may wait to be accepted; tokio's own choice.
+const BACKLOG: u32 = 1_024;
+
+/// What a server listens on.
+pub(crate) struct Sockets {
+    pub(crate) listener: Option<Box<dyn Listener>>,
+    /// The address of the listener, with the real port.
+    pub(crate) listen_addr: Option<SocketAddr>,
+    #[cfg(feature = "discv4")]
+    pub(crate) udp: Option<crate::udp::Socket>,
+    /// The address of the UDP socket, with the real port.
+    pub(crate) disc_addr: Option<SocketAddr>,
+}
+
+impl Sockets {
+    /// Opens all of them or none.
+    pub(crate) fn open(
+        config: &Config,
+        own: Option<Box<dyn Listener>>,
+    ) -> Result<Self, StartError> {
+        let udp_addr = config.udp_addr(own.is_some());
+        if let Some(listener) = own {
+            let listen_addr = listener.local_addr().map_err(StartError::Io)?;
+            return Self::with_udp(Some((listener, listen_addr)), udp_addr);
+        }
+        let Some(address) = config.listen_addr else { return Self::with_udp(None, udp_addr) };
+        let shares_port = config.disc_addr.is_none() && udp_addr.is_some();
+        let mut tries = PORT_TRIES;
+        loop {
+            tries = tries.saturating_sub(1);
+            let listener =
+                listen(address).map_err(|error| StartError::Listen { address, error })?;
+            let listen_addr = listener.local_addr().map_err(StartError::Io)?;
+            let udp_addr = if shares_port { Some(listen_addr) } else { udp_addr };
+            match Self::with_udp(Some((Box::new(listener), listen_addr)), udp_addr) {
+                Err(StartError::ListenUdp { error, .. })
+                    if error.kind() == io::ErrorKind::AddrInUse
+                        && shares_port
+                        && address.port() == 0
+                        && tries > 0 => {}
+                sockets => return sockets,
+            }
+        }
+    }
+
+    fn with_udp(
+        tcp: Option<(Box<dyn Listener>, SocketAddr)>,
+        udp_addr: Option<SocketAddr>,
+    ) -> Result<Self, StartError> {
+        let (listener, listen_addr) = tcp.unzip();
+        #[cfg(feature = "discv4")]
+        {
+            let bind = |address| {
+                let socket = crate::udp::bind(address)?;
+                let address = socket.local_addr()?;
+                Ok((socket, address))
+            };
+            let bound = udp_addr.map(|address| {
+                bind(address).map_err(|error| StartError::ListenUdp { address, error })
+            });
+            let (udp, disc_addr) = bound.transpose()?.unzip();
+            Ok(Self { listener, listen_addr, udp, disc_addr })
+        }
+        #[cfg(not(feature = "discv4"))]
+        {
+            let _nobody_searches = udp_addr;
+            Ok(Self { listener, listen_addr, disc_addr: None })
+        }
+    }
+}
+
+/// Listens for TCP connections. `[::]` takes IPv4 too, whatever the system's default is.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if address.is_ipv6() {
+        SockRef::from(&socket).set_only_v6(!address.ip().is_unspecified())?;
+    }
+    // As tokio's own `bind`: a port is free again as soon as its listener is closed.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}

@@ -1,0 +1,272 @@
+//! UDP sockets, and the discoveries that share them: usable without a [`Server`](crate::Server).
+//!
+//! [`Udp`] owns one socket and the services on it. Every datagram goes straight from the socket's
+//! buffer into the service that claims it, and what a service sends straight from it to the socket:
+//! there is no channel between, and nothing is copied.
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//!
+//! use devp2p_core::{LocalRecord, NodeKey, Rng};
+//! use devp2p_discv4::{Config, Service};
+//! use devp2p_server::udp::{Udp, bind};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = NodeKey::generate()?;
+//! let record = Arc::new(Mutex::new(LocalRecord::new(key.clone(), None, 0)?));
+//! let seed = Rng::from_os()?.seed();
+//! let (service, handle) = Service::new(Config::default(), key, record, Vec::new(), seed);
+//! let socket = bind("127.0.0.1:0".parse()?)?;
+//! let running = tokio::spawn(Udp::new(socket).serve(service));
+//! assert!(handle.table().await?.buckets.iter().all(|bucket| bucket.entries.is_empty()));
+//! handle.close().await;
+//! running.await??;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use devp2p_core::WallClock;
+pub use devp2p_discv4::{Socket, Transmit};
+use socket2::{Domain, Protocol, Type};
+use tokio::net::UdpSocket;
+
+use crate::runtime::{now, wall_clock};
+
+/// How many bytes may wait in the socket: a burst of a thousand packets, in the place of the
+/// system's default of a quarter of that. The system may grant less.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+/// The size of the largest datagram of any discovery, and one byte more, so that a longer one is
+/// seen to be.
+const MAX_DATAGRAM: usize = 1_281;
+
+/// How many datagrams are received before other tasks have their turn. Each may cost the recovery
+/// of a signature, so this is a few milliseconds.
+const DATAGRAMS_PER_TURN: usize = 32;
+
+/// How often the wall clock is read again. Packets are valid for 20 s; a system that slept, or
+/// whose clock was set, is back after this.
+const WALL_CLOCK_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How many errors a socket may report at receiving, without a pause or a datagram between them,
+/// before it counts as broken. Errors that networks cause come one at a time.
+const MAX_RECEIVE_ERRORS: u32 = 128;
+
+/// Binds a socket for discovery; with port 0 the system chooses one. `[::]` takes IPv4 too,
+/// whatever the system's default is.
+///
+/// # Errors
+/// What the system says, for example that the address is in use.
+///
+/// # Panics
+/// Outside of a tokio runtime, or in one without IO.
+pub fn bind(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(!addr.ip().is_unspecified())?;
+    }
+    // A smaller buffer loses more of a burst, and nothing else.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    Socket::new(UdpSocket::from_std(socket.into())?)
+}
+
+/// A discovery without a socket of its own.
+///
+/// After each call of a `handle_*`, and whenever it wakes its task,
+/// [`poll_transmit`](DatagramService::poll_transmit) is called until it is pending.
+pub trait DatagramService: Send + 'static {
+    /// Whether the datagram is for this service, as far as a glance can tell. The first service
+    /// that claims a datagram gets it.
+    fn claims(&self, datagram: &[u8]) -> bool;
+
+    /// A datagram came in.
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]);
+
+    /// The wall clock was read again.
+    fn handle_wall_clock(&mut self, wall_clock: WallClock);
+
+    /// The socket reported an error instead of a datagram.
+    fn handle_receive_error(&mut self);
+
+    /// The socket did not send what the service had it send last.
+    fn handle_send_error(&mut self);
+
+    /// What to send next; `None` when the service is over.
+    fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Poll<Option<Transmit>>;
+}
+
+impl DatagramService for devp2p_discv4::Service {
+    /// All: its packets begin with a hash, which only a look at the whole datagram tells from
+    /// chance. So it comes last on a shared socket.
+    fn claims(&self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        Self::handle_datagram(self, now, from, datagram);
+    }
+
+    fn handle_wall_clock(&mut self, wall_clock: WallClock) {
+        Self::handle_wall_clock(self, wall_clock);
+    }
+
+    fn handle_receive_error(&mut self) {
+        Self::handle_receive_error(self);
+    }
+
+    fn handle_send_error(&mut self) {
+        Self::handle_send_error(self);
+    }
+
+    fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Poll<Option<Transmit>> {
+        Self::poll_transmit(self, cx)
+    }
+}
+
+/// A socket and the discoveries on it: a future that is their life.
+///
+/// It does all its work where it is polled, and must be polled on a tokio runtime with IO and time.
+/// It ends when all its services are over. What a network says through the socket (a port is
+/// unreachable, a datagram too large) is told to the services, to be counted, and ends nothing.
+///
+/// # Errors
+/// What the system says of a socket that receives nothing but errors.
+///
+/// # Cancel safety
+/// Dropping it closes the socket and ends the services.
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Udp {
+    socket: Socket,
+    /// Few: one for each version of the protocol.
+    services: Vec<Box<dyn DatagramService>>,
+    /// What the socket would not take yet, and whose it is.
+    unsent: Option<(usize, Transmit)>,
+    buffer: Box<[u8; MAX_DATAGRAM]>,
+    receive_errors: u32,
+    wall_clock_read: Instant,
+}
+
+impl Udp {
+    /// A socket without services.
+    pub fn new(socket: Socket) -> Self {
+        Self {
+            socket,
+            services: Vec::new(),
+            unsent: None,
+            buffer: Box::new([0; MAX_DATAGRAM]),
+            receive_errors: 0,
+            wall_clock_read: now(),
+        }
+    }
+
+    /// Adds a service, which is offered the datagrams that those before it do not claim.
+    pub fn serve(mut self, service: impl DatagramService) -> Self {
+        self.services.push(Box::new(service));
+        self
+    }
+
+    /// The address that the socket is bound to.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Ready when all that the services have to send is sent; pending while the socket takes none.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut index = 0;
+        loop {
+            if let Some((of, transmit)) = &self.unsent {
+                let of = *of;
+                let sent = ready!(self.socket.poll_send(cx, &transmit.bytes, transmit.to));
+                self.unsent = None;
+                if let (Err(_), Some(service)) = (sent, self.services.get_mut(of)) {
+                    service.handle_send_error();
+                }
+            }
+            let Some(service) = self.services.get_mut(index) else { return Poll::Ready(()) };
+            match service.poll_transmit(cx) {
+                Poll::Ready(Some(transmit)) => self.unsent = Some((index, transmit)),
+                Poll::Ready(None) => drop(self.services.remove(index)),
+                Poll::Pending => index = index.saturating_add(1),
+            }
+        }
+    }
+
+    /// Receives one datagram.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Poll::Ready(result) = self.socket.poll_receive(cx, self.buffer.as_mut_slice()) else {
+            self.receive_errors = 0;
+            return Poll::Pending;
+        };
+        match result {
+            Ok((size, from)) => {
+                self.receive_errors = 0;
+                let datagram = self.buffer.get(..size).unwrap_or_default();
+                let service = self.services.iter_mut().find(|service| service.claims(datagram));
+                if let Some(service) = service {
+                    service.handle_datagram(now(), from, datagram);
+                }
+            }
+            Err(error) => {
+                self.services.iter_mut().for_each(|service| service.handle_receive_error());
+                self.receive_errors = self.receive_errors.saturating_add(1);
+                if self.receive_errors >= MAX_RECEIVE_ERRORS {
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn read_wall_clock(&mut self) {
+        let now = now();
+        if now.saturating_duration_since(self.wall_clock_read) >= WALL_CLOCK_INTERVAL {
+            self.wall_clock_read = now;
+            let wall_clock = wall_clock(now);
+            self.services.iter_mut().for_each(|service| service.handle_wall_clock(wall_clock));
+        }
+    }
+}
+
+impl Future for Udp {
+    type Output = io::Result<()>;
+
+    /// In this order, again and again until nothing moves: what the services have to send is sent,
+    /// then one datagram is received. So what the network sends never keeps us from our own work,
+    /// and every answer is out before the next question is read. While the system takes nothing to
+    /// send, nothing is received either: it throws away what is too much, and we need not keep it.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.read_wall_clock();
+        for _ in 0..DATAGRAMS_PER_TURN {
+            ready!(self.poll_send(cx));
+            if self.services.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_receive(cx))?;
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Udp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Udp")
+            .field("socket", &self.socket)
+            .field("services", &self.services.len())
+            .finish_non_exhaustive()
+    }
+}
