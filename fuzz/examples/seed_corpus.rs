@@ -40,7 +40,8 @@ fn main() -> io::Result<()> {
     networks()?;
     sessions()?;
     discv4_packets()?;
-    for target in ["session", "dial", "server_core"] {
+    discoveries()?;
+    for target in ["session", "dial", "server_core", "discv4"] {
         let mut rng = Rng::from_seed([7; 32]);
         for number in 0..RANDOM_SEEDS {
             let mut seed = vec![0; RANDOM_SIZE];
@@ -262,6 +263,64 @@ fn discv4_packets() -> io::Result<()> {
                 save("discv4_packet", &format!("{name}_data"), &[&[2, kind], data].concat())?;
             }
         }
+    }
+    Ok(())
+}
+
+/// The ways in which a node gets to know others, which random seeds take long to find.
+fn discoveries() -> io::Result<()> {
+    // All answer, and time goes on to when the machine wants to be called.
+    const GO_ON: [u8; 3] = [11, 2, 11];
+    const FIVE_HOURS: [u8; 3] = [1, 44, 1];
+    let command = |node, place, what: &[u8]| [&[13, node, place], what].concat();
+    let find_node = |node| vec![4, node, 100, node, 0];
+    let enr_request = |node| vec![5, 100, node, 0];
+    let ping = |node| vec![3, 0, 0, 100, 1, node, 0];
+    let steps: [(&str, Vec<Vec<u8>>); 6] = [
+        ("bootstrap", vec![GO_ON.repeat(30)]),
+        (
+            "commands",
+            vec![
+                command(3, 0, &[3]),
+                GO_ON.repeat(3),
+                command(3, 0, &[4, 5]),
+                GO_ON.repeat(3),
+                command(4, 1, &[5]),
+                GO_ON.repeat(3),
+                command(5, 2, &[2]),
+                GO_ON.repeat(6),
+                command(0, 0, &[0, 200]),
+                command(0, 0, &[1]),
+                GO_ON.repeat(6),
+            ],
+        ),
+        (
+            "served",
+            vec![
+                ping(2),
+                GO_ON.repeat(2),
+                find_node(2),
+                enr_request(2),
+                find_node(3),
+                enr_request(3),
+                FIVE_HOURS.repeat(3),
+                find_node(2),
+            ],
+        ),
+        ("renewed", vec![ping(2), GO_ON.to_vec(), FIVE_HOURS.repeat(2), ping(2), GO_ON.to_vec()]),
+        (
+            "seeds",
+            vec![
+                command(6, 1, &[8, 10, 0, 1]),
+                command(7, 3, &[8, 200, 1, 0]),
+                GO_ON.repeat(5),
+                find_node(6),
+            ],
+        ),
+        ("cancelled", vec![command(1, 1, &[2]), GO_ON.to_vec(), command(0, 0, &[6, 0])]),
+    ];
+    for (name, steps) in steps {
+        save("discv4", name, &[vec![0], steps.concat()].concat())?;
     }
     Ok(())
 }
