@@ -53,11 +53,10 @@ async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
 /// A taken port may be free the next time; an address of another machine is a wrong argument.
 fn not_started(args: &RunArgs, error: StartError) -> Failure {
     match (&error, &args.search.nodedb) {
-        (StartError::Listen { error: cause, .. }, _)
-            if cause.kind() == io::ErrorKind::AddrNotAvailable =>
-        {
-            Failure::arguments(error)
-        }
+        (
+            StartError::Listen { error: cause, .. } | StartError::ListenUdp { error: cause, .. },
+            _,
+        ) if cause.kind() == io::ErrorKind::AddrNotAvailable => Failure::arguments(error),
         (StartError::NodeDb(error), Some(file)) => Failure::node_db(file, error),
         _ => Failure::work(error),
     }
@@ -171,7 +170,7 @@ fn print_ready(printer: &Printer, handle: &Handle) -> Result<(), Failure> {
         .with("enr", enr)
         .show_some("addr", info.listen_addr)
         .with("port", info.listen_addr.map(|addr| addr.port()))
-        .with("udp", info.enode.udp_port())
+        .with("udp", info.disc_addr.map(|addr| addr.port()))
         .with("name", info.name);
     printer.print(&line)
 }

@@ -23,8 +23,8 @@ use crate::failure::Failure;
 /// How long a killed runtime's threads have to end; they are at an await within microseconds.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many times a restarted node tries to get its port back: something else may hold it for a
-/// moment as the local end of a connection.
+/// How many times a restarted node tries to get its ports back: something else may hold them
+/// for a moment as the local end of a connection.
 const BIND_ATTEMPTS: u32 = 20;
 
 /// The pause between two of them.
@@ -89,7 +89,9 @@ impl Running {
             let server = Server::from_config(config.clone()).map_err(Failure::work)?;
             match runtime.block_on(server.start()) {
                 Ok(handle) => break handle,
-                Err(StartError::Listen { .. }) if attempt < BIND_ATTEMPTS => {
+                Err(StartError::Listen { .. } | StartError::ListenUdp { .. })
+                    if attempt < BIND_ATTEMPTS =>
+                {
                     attempt += 1;
                     thread::sleep(BIND_PAUSE);
                 }

@@ -34,6 +34,9 @@ pub(super) struct NodeReport {
     pub(super) errors: u64,
 }
 
+/// How many pairs without all messages are told; more are only counted.
+const PAIRS_TOLD: usize = 20;
+
 impl Report {
     /// Prints what is short to stderr, the table and the last line to stdout.
     pub(super) fn print(&self) -> Result<(), Failure> {
@@ -85,10 +88,13 @@ impl Report {
         if self.parts > 1 {
             shortfalls.push(format!("the network is in {} parts", self.parts));
         }
-        let pairs = self.incomplete_pairs.iter();
+        let pairs = self.incomplete_pairs.iter().take(PAIRS_TOLD);
         shortfalls.extend(
             pairs.map(|(from, to)| format!("not all messages from node {from} to node {to}")),
         );
+        if let more @ 1.. = self.incomplete_pairs.len().saturating_sub(PAIRS_TOLD) {
+            shortfalls.push(format!("and {more} pairs more"));
+        }
         let sent = self.sum(|node| node.totals.sent);
         for (what, number) in [
             ("acknowledged", self.sum(|node| node.totals.acknowledged)),
@@ -165,6 +171,8 @@ mod tests {
             short(|it| it.incomplete_pairs.extend([(0, 1)])),
             ["not all messages from node 0 to node 1"]
         );
+        let many = short(|it| it.incomplete_pairs.extend((1..=23).map(|to| (0, to))));
+        assert_eq!((many.len(), many.last().unwrap().as_str()), (21, "and 3 pairs more"));
         assert_eq!(
             short(|it| it.nodes[0].totals.acknowledged = 499),
             ["1000 messages were sent and 999 acknowledged"]

@@ -3,8 +3,9 @@ use std::str;
 use crate::tool::devp2p;
 
 /// Runs a devnet, which must be a good one, and gives the numbers of its last line.
-fn devnet(nodes: &str, seconds: &str) -> Vec<u64> {
-    let output = devp2p(["devnet", "--static", "--nodes", nodes, "--seconds", seconds]);
+fn devnet(nodes: &str, seconds: &str, options: &[&str]) -> [u64; 6] {
+    let args = ["devnet", "--nodes", nodes, "--seconds", seconds];
+    let output = devp2p([args.as_slice(), options].concat());
     let (stdout, stderr) =
         (str::from_utf8(&output.stdout).unwrap(), str::from_utf8(&output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(0), "{stdout}\n{stderr}");
@@ -20,24 +21,36 @@ fn devnet(nodes: &str, seconds: &str) -> Vec<u64> {
         last,
         format!("devnet: {n} nodes, min peers {k}, delivered {d}/{all}, restarts {r}, errors {e}")
     );
-    numbers
+    [n, k, d, all, r, e]
 }
 
 #[test]
-fn four_nodes_deliver_everything() {
-    let [nodes, peers, delivered, sent, restarts, errors] = devnet("4", "3")[..] else {
-        unreachable!()
-    };
+fn four_static_nodes_deliver_everything() {
+    let [nodes, peers, delivered, sent, restarts, errors] = devnet("4", "3", &["--static"]);
     assert_eq!((nodes, peers, restarts, errors), (4, 3, 1, 0));
     // 6 pairs, 500 messages each way.
     assert!(delivered == sent && sent >= 6_000, "{delivered} of {sent}");
 }
 
 #[test]
-fn two_nodes_deliver_everything() {
-    let [nodes, peers, delivered, sent, restarts, errors] = devnet("2", "2")[..] else {
-        unreachable!()
-    };
+fn two_static_nodes_deliver_everything() {
+    let [nodes, peers, delivered, sent, restarts, errors] = devnet("2", "2", &["--static"]);
+    assert_eq!((nodes, peers, restarts, errors), (2, 1, 1, 0));
+    assert!(delivered == sent && sent >= 1_000, "{delivered} of {sent}");
+}
+
+#[test]
+fn six_nodes_find_each_other_and_deliver_everything() {
+    let [nodes, peers, delivered, sent, restarts, errors] = devnet("6", "4", &[]);
+    assert_eq!((nodes, restarts, errors), (6, 1, 0));
+    assert!(peers >= 4, "{peers}");
+    // 4 peers each are 12 pairs, with 500 messages each way.
+    assert!(delivered == sent && sent >= 12_000, "{delivered} of {sent}");
+}
+
+#[test]
+fn two_nodes_find_each_other_again() {
+    let [nodes, peers, delivered, sent, restarts, errors] = devnet("2", "2", &[]);
     assert_eq!((nodes, peers, restarts, errors), (2, 1, 1, 0));
     assert!(delivered == sent && sent >= 1_000, "{delivered} of {sent}");
 }

@@ -3,7 +3,10 @@ use std::str;
 use devp2p_core::{Node, NodeKey, Record};
 use serde_json::{Value, json};
 
-use crate::tool::{Running, devp2p, fresh_path, stdout_of};
+use crate::{
+    memory::{remember, remembered, unix},
+    tool::{Running, devp2p, fresh_path, stdout_of},
+};
 
 const KEY: &str = "b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291";
 
@@ -118,13 +121,17 @@ fn who_does_not_answer_is_told_in_one_line_with_exit_code_1() {
 #[test]
 fn the_number_of_the_record_rises_with_every_start() {
     let path = fresh_path("discv4.nodedb");
-    let options = ["--nodekeyhex", KEY, "--nodedb", path.to_str().unwrap()];
-    let mut last = 0;
-    for _ in 0..3 {
+    let key = NodeKey::from_hex(KEY).unwrap();
+    // A day ahead of the clock, which is what it starts from without a file.
+    let mut last = u64::try_from(unix().as_millis()).unwrap() + 86_400_000;
+    remember(&path, &key, last, None);
+    for _ in 0..2 {
+        let options = ["--nodekeyhex", KEY, "--nodedb", path.to_str().unwrap()];
         let (node, record) = listener(&options);
         assert!(record.seq() > last, "{} after {last}", record.seq());
         last = record.seq();
         assert_eq!(node.signal("INT"), (Some(0), String::new()));
+        assert_eq!(remembered(&path, &key).local_seq, Some(last));
     }
 }
 

@@ -10,7 +10,10 @@ mod arguments;
 mod devnet;
 #[cfg(unix)]
 mod discv4;
+#[cfg(unix)]
+mod find_peers;
 mod key;
+mod memory;
 #[cfg(unix)]
 mod run;
 mod tool;
