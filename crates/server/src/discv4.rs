@@ -201,3 +201,39 @@ async fn look_up_names(named: Vec<Node>, dialer: Arc<dyn Dialer>, handle: Handle
         sleep(pause).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(n: u8, host: Option<Host>) -> Node {
+        let key = NodeKey::from_bytes(&[n; 32]).unwrap();
+        Node::new(key.public_key(), host, 30303, 30303)
+    }
+
+    #[test]
+    fn the_options_of_the_server_win() {
+        let there = node(1, Some(Host::Ip([192, 0, 2, 1].into())));
+        let named = node(2, Some(Host::Dns("node.example".into())));
+        let mut config = Config::default();
+        config.discv4.bootstrap_nodes = vec![node(3, None)];
+        config.discv4.net_restrict = Some("10.0.0.0/8".parse().unwrap());
+        let kept = options(&config);
+        assert_eq!(kept.net_restrict, config.discv4.net_restrict);
+        assert_eq!(kept.bootstrap_nodes, []);
+
+        config.bootstrap_nodes = vec![there.clone(), named];
+        config.net_restrict = Some("192.0.2.0/24".parse().unwrap());
+        let options = options(&config);
+        assert_eq!(options.bootstrap_nodes, [there], "names are looked up");
+        assert_eq!(options.net_restrict, config.net_restrict);
+    }
+
+    #[test]
+    fn seeds_of_another_version_are_not_ours() {
+        let endpoint = "192.0.2.1:30303".parse().unwrap();
+        let seed = |n, version| Seed::new(node(n, None), endpoint, version, 1);
+        let found = seeds(vec![seed(1, DiscoveryVersion::V5), seed(2, DiscoveryVersion::V4)]);
+        assert_eq!(found, [seed(2, DiscoveryVersion::V4)]);
+    }
+}

@@ -167,7 +167,8 @@ impl Handle {
 
     /// Stops the server: the listener and discovery, then every peer with "client quitting", then
     /// the node database. Ends when all tasks have ended, 2 s at most, the ports are free, and the
-    /// database is closed. Cancel-safe: the stop goes on.
+    /// database is closed, which takes it no time unless the disk is slow. Cancel-safe: the stop
+    /// goes on.
     pub async fn stop(&self) {
         self.shared.quit.cancel();
         self.stopped().await;

@@ -91,3 +91,51 @@ const fn reachable(ip: IpAddr) -> IpAddr {
         _ => ip,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(tcp: Option<&str>, udp: Option<&str>) -> Record {
+        let key = NodeKey::from_bytes(&[7; 32]).unwrap();
+        let parse = |addr: Option<&str>| addr.map(|addr| addr.parse().unwrap());
+        let addresses = Addresses { tcp: parse(tcp), udp: parse(udp) };
+        local_record(&key, None, addresses, &[], 0).unwrap().record().clone()
+    }
+
+    #[test]
+    fn the_record_tells_both_ports() {
+        let both = record(Some("127.0.0.1:30303"), Some("127.0.0.1:30304"));
+        assert_eq!(both.ip(), Some([127, 0, 0, 1].into()));
+        assert_eq!((both.tcp(), both.udp()), (Some(30303), Some(30304)));
+        let tcp = record(Some("127.0.0.1:30303"), None);
+        assert_eq!((tcp.tcp(), tcp.udp()), (Some(30303), None));
+        let udp = record(None, Some("127.0.0.1:30304"));
+        assert_eq!((udp.ip(), udp.tcp()), (Some([127, 0, 0, 1].into()), None));
+        assert_eq!(udp.udp(), Some(30304));
+        let two = record(Some("127.0.0.1:30303"), Some("127.0.0.2:30303"));
+        assert_eq!(two.ip(), Some([127, 0, 0, 1].into()), "the one to connect to");
+    }
+
+    #[test]
+    fn who_listens_on_all_addresses_serves_both_families() {
+        let dual = record(Some("[::]:30303"), Some("[::]:30304"));
+        assert_eq!(dual.ip(), Some([127, 0, 0, 1].into()));
+        assert_eq!((dual.tcp(), dual.udp()), (Some(30303), Some(30304)));
+        assert_eq!(dual.ip6(), Some(Ipv6Addr::LOCALHOST));
+        let v4 = record(Some("0.0.0.0:30303"), Some("0.0.0.0:30303"));
+        assert_eq!((v4.ip(), v4.ip6()), (Some([127, 0, 0, 1].into()), None));
+        let v6 = record(Some("[::1]:30303"), Some("[::1]:30303"));
+        assert_eq!((v6.ip(), v6.ip6()), (None, Some(Ipv6Addr::LOCALHOST)));
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_one_is_not_continued() {
+        let key = NodeKey::from_bytes(&[7; 32]).unwrap();
+        let addresses = Addresses { tcp: None, udp: None };
+        let seq = |stored| local_record(&key, stored, addresses, &[], 1_000).unwrap().seq();
+        assert_eq!(seq(None), 1_000);
+        assert_eq!(seq(Some(5_000)), 5_001);
+        assert_eq!(seq(Some(u64::MAX)), 1_000);
+    }
+}

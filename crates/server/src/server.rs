@@ -90,7 +90,8 @@ impl Builder {
         self.configure(|config| config.dialer = Some(Arc::new(dialer)))
     }
 
-    /// Accepts connections from `listener`; `listen_addr` is not used then.
+    /// Accepts connections from `listener`; `listen_addr` is not used then, and discovery runs only
+    /// where `disc_addr` is set.
     pub fn listener(mut self, listener: impl Listener) -> Self {
         self.listener = Some(Box::new(listener));
         self
@@ -115,7 +116,8 @@ impl Builder {
         self
     }
 
-    /// Takes candidates from `discovery`, beside those that the subprotocols know.
+    /// Takes candidates from `discovery` too, beside those that discovery v4 finds and the
+    /// subprotocols know.
     pub fn discovery(mut self, discovery: impl Discovery) -> Self {
         self.discovery = Some(Box::new(discovery));
         self

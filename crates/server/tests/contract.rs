@@ -9,6 +9,8 @@ mod contract {
     mod connection;
     mod dialer;
     mod discovery;
+    #[cfg(feature = "discv4")]
+    mod discv4;
     mod multiplexer;
     mod node_db;
     mod scheduler;
