@@ -102,3 +102,47 @@ fn inward(from: SocketAddr) -> SocketAddr {
         IpAddr::V6(_) => from,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, net::Ipv4Addr};
+
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_peer_has_its_own_address_whatever_the_socket() {
+        let both = Socket::bind(addr("[::]:0")).unwrap();
+        let port = both.local_addr().unwrap().port();
+        for from in ["127.0.0.1:0", "[::1]:0"] {
+            let peer = Socket::bind(addr(from)).unwrap();
+            let from = peer.local_addr().unwrap();
+            poll_fn(|cx| peer.poll_send(cx, b"ping", SocketAddr::new(from.ip(), port)))
+                .await
+                .unwrap();
+            let mut buffer = [0; 8];
+            let received = poll_fn(|cx| both.poll_receive(cx, &mut buffer)).await.unwrap();
+            assert_eq!(received, (4, from));
+            poll_fn(|cx| both.poll_send(cx, b"pong", from)).await.unwrap();
+            let (_, answerer) = poll_fn(|cx| peer.poll_receive(cx, &mut buffer)).await.unwrap();
+            assert_eq!(answerer, SocketAddr::new(from.ip(), port));
+        }
+    }
+
+    #[tokio::test]
+    async fn only_ipv4_on_an_ipv6_socket_is_mapped() {
+        let (four, six) = (addr("192.0.2.1:1"), addr("[2001:db8::1]:1"));
+        let socket = Socket::bind(addr("[::1]:0")).unwrap();
+        assert_eq!(socket.outward(four), addr("[::ffff:192.0.2.1]:1"));
+        assert_eq!(socket.outward(six), six);
+        let socket = Socket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        assert_eq!((socket.outward(four), socket.outward(six)), (four, six));
+
+        assert_eq!(inward(addr("[::ffff:192.0.2.1]:1")), four);
+        let link_local = SocketAddrV6::new("fe80::1".parse().unwrap(), 1, 0, 3).into();
+        assert_eq!((inward(four), inward(six), inward(link_local)), (four, six, link_local));
+    }
+}

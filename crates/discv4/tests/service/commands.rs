@@ -203,6 +203,16 @@ async fn closing_ends_everything_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_behind_the_close_is_answered_too() {
+    let network = Network::new();
+    let node = network.start(1, &[]);
+    let nobody = nobody(9);
+    // Both are in the queue before the service is polled, and it is kept after its end.
+    let both = async { tokio::join!(node.handle.close(), node.handle.ping(&nobody)) };
+    assert_eq!(timeout(SETTLED, both).await, Ok(((), Err(QueryError::Closed))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_ends_with_the_last_of_its_handles_and_streams() {
     let network = Network::new();
     let node = network.start(1, &[]);

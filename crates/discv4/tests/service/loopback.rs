@@ -163,3 +163,17 @@ async fn datagrams_that_are_too_long_are_counted() {
     assert_eq!(statistics.machine.dropped(DropCause::Size), 4);
     assert_eq!(statistics.machine.dropped_total(), 5, "the last is no packet either");
 }
+
+#[tokio::test]
+async fn a_burst_is_worked_off_in_turns() {
+    let (node, other) =
+        (start(bind("127.0.0.1:0"), 1, vec![]), start(bind("127.0.0.1:0"), 2, vec![]));
+    let io = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for _ in 0..150 {
+        io.send_to(&[1; 100], node.addr).unwrap();
+    }
+    // Behind all of them.
+    assert!(other.handle.ping(&node.node()).await.is_ok());
+    let statistics = node.handle.statistics().await.unwrap();
+    assert_eq!(statistics.machine.dropped_total(), 150);
+}

@@ -29,7 +29,7 @@ fn network_of(network: &Network, size: u8) -> Vec<TestNode> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn first_the_table_then_those_verified_later_then_lookups_without_end() {
+async fn first_the_table_then_lookups_without_end() {
     let network = Network::new();
     let all = network_of(&network, 6);
     sleep(SETTLED).await;
@@ -48,6 +48,23 @@ async fn first_the_table_then_those_verified_later_then_lookups_without_end() {
     let again = timeout(Duration::from_secs(60), take(&mut nodes, 100)).await.unwrap();
     let seen: BTreeSet<_> = again.into_iter().collect();
     assert!(seen.is_superset(&others) && seen.contains(&late.node().id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_node_is_given_twice_in_a_round() {
+    let network = Network::new();
+    let boot = network.start(1, &[]);
+    let mut nodes = boot.handle.nodes();
+    let others: Vec<_> = (2..6).map(|number| network.start(number, &[&boot])).collect();
+    sleep(SETTLED).await;
+
+    // They are in the table too by now. What comes after them is found by a lookup, which takes
+    // its time.
+    let start = now();
+    let given: BTreeSet<_> = take(&mut nodes, 4).await.into_iter().collect();
+    assert_eq!((given, now()), (others.iter().map(|other| other.node().id()).collect(), start));
+    take(&mut nodes, 1).await;
+    assert!(now() - start >= 2 * LATENCY);
 }
 
 #[tokio::test(start_paused = true)]
