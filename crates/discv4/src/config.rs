@@ -39,9 +39,12 @@ pub struct Config {
     pub max_bonds: usize,
     /// The proofs that are kept of nodes in one prefix. 64: a house, not a street.
     pub max_bonds_per_prefix: usize,
-    /// The requests that wait for an answer at once. 1,024: more than all lookups and the table
-    /// need together; half of them at most are PINGs in answer to PINGs.
+    /// The requests of our own that wait for an answer at once. 1,024: more than all lookups and
+    /// the table need together.
     pub max_requests: usize,
+    /// The PINGs in answer to PINGs that wait for an answer at once. 4,096: as many as the rate of
+    /// all strangers makes in the time of a request, so that forged ones do not crowd out others.
+    pub max_ping_backs: usize,
     /// The packets of all senders in one prefix who have not proved their endpoint: 30 a second,
     /// and 120 at once.
     pub stranger_rate: Rate,
@@ -74,6 +77,10 @@ pub struct Config {
     /// The time between two refreshes while the table is empty. 10 s.
     pub empty_refresh_interval: Duration,
 
+    /// Whether nodes that come to us get places in the table only after our first refresh, as in
+    /// go-ethereum. Yes: else whoever floods a node that starts takes all places before that has
+    /// asked anybody.
+    pub newcomers_wait: bool,
     /// Whether the records of the nodes in the table are fetched, and fetched again when they
     /// change.
     pub request_records: bool,
@@ -104,6 +111,7 @@ impl Default for Config {
             max_bonds: 8_192,
             max_bonds_per_prefix: 64,
             max_requests: 1_024,
+            max_ping_backs: 4_096,
             stranger_rate: rate(30, 120),
             stranger_rate_total: rate(8_000, 8_000),
             bonded_rate: rate(60, 120),
@@ -116,6 +124,7 @@ impl Default for Config {
             refresh_interval: Duration::from_mins(30),
             refresh_lookups: 3,
             empty_refresh_interval: Duration::from_secs(10),
+            newcomers_wait: true,
             request_records: true,
             remember_checks: 5,
             remember_interval: Duration::from_mins(30),

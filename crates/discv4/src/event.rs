@@ -60,7 +60,8 @@ pub enum Event {
         /// Why.
         error: RequestError,
     },
-    /// A node of which there was a [`Remember`](Self::Remember), or a seed, is not there any more.
+    /// A node of which there was a [`Remember`](Self::Remember), or a seed that was there in this
+    /// run, is not there any more.
     Forget(NodeId),
     /// A lookup is over.
     LookupDone {

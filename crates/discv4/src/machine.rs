@@ -79,6 +79,8 @@ pub struct Discv4<S: Signer = NodeKey> {
     /// so.
     remembered: BTreeMap<NodeId, Option<Instant>>,
     refresh_at: Option<Instant>,
+    /// Whether nodes that come to us get places: from the end of the first refresh on.
+    takes_newcomers: bool,
     statistics: Statistics,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -102,7 +104,8 @@ impl<S: Signer> Discv4<S> {
             table: Table::new(config.table.clone(), contact::kad_id(own)),
             bonds: Bonds::new(&config),
             limits: Limits::new(&config, &mut rng),
-            requests: Requests::new(config.max_requests),
+            requests: Requests::new(&config),
+            takes_newcomers: !config.newcomers_wait,
             config,
             signer,
             record,
@@ -270,6 +273,18 @@ impl<S: Signer> Discv4<S> {
         chosen.into_iter().map(|entry| entry.value().node().clone()).collect()
     }
 
+    /// For whoever wants to meet nodes: all of the table, each order of them as likely as any other,
+    /// and then those of `found`, from a lookup, that are not among them.
+    ///
+    /// Lookups are second because anybody can have ids near to any target, and so be all that they
+    /// find; nobody can fill the table whose addresses are in few networks.
+    pub fn nodes_to_meet(&mut self, found: Vec<Node>) -> Vec<Node> {
+        let mut nodes = self.random_nodes(usize::MAX);
+        let mut known: BTreeSet<_> = nodes.iter().map(Node::id).collect();
+        nodes.extend(found.into_iter().filter(|node| known.insert(node.id())));
+        nodes
+    }
+
     /// What was counted.
     pub const fn statistics(&self) -> &Statistics {
         &self.statistics
@@ -285,6 +300,7 @@ impl<S: Signer> Discv4<S> {
         Usage {
             bonds: self.bonds.len(),
             requests: self.requests.len(),
+            ping_backs: self.requests.ping_backs(),
             asks: self.asks.len(),
             lookups: self.lookups.len(),
             outputs: self.transmits.len().saturating_add(self.events.len()),
@@ -342,8 +358,10 @@ impl<S: Signer> fmt::Debug for Discv4<S> {
 pub struct Usage {
     /// The proofs; see [`Config::max_bonds`].
     pub bonds: usize,
-    /// The requests that wait for an answer; see [`Config::max_requests`].
+    /// The requests of our own that wait for an answer; see [`Config::max_requests`].
     pub requests: usize,
+    /// The PINGs in answer to PINGs that do; see [`Config::max_ping_backs`].
+    pub ping_backs: usize,
     /// What is being asked of others, requests included, except for PINGs; bounded likewise.
     pub asks: usize,
     /// The lookups that run or wait; see [`Config::max_lookups`] and

@@ -5,8 +5,11 @@
 mod machine {
     mod asking;
     mod bonding;
+    mod hostile;
     mod lookups;
+    mod random;
     mod serving;
+    mod starting;
     mod upkeep;
     mod world;
 }

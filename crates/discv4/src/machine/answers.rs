@@ -49,7 +49,10 @@ impl<S: Signer> Discv4<S> {
         let is_own_word = ping.answered_at.is_some() || ping.purposes.iter().any(is_own_word);
         // A check has its own way to say that a node is there.
         let is_check = matches!(*ping.purposes, [Purpose::Check(_)]);
-        if !is_check || self.table.get(&kad_id(id)).is_none() {
+        // Whoever only came to us waits until we have looked around ourselves.
+        let is_invited =
+            self.takes_newcomers || ping.purposes.iter().any(|p| !matches!(p, Purpose::PingBack));
+        if is_invited && (!is_check || self.table.get(&kad_id(id)).is_none()) {
             self.take_verified(now, contact, is_own_word);
         }
         for purpose in ping.purposes {
@@ -62,7 +65,7 @@ impl<S: Signer> Discv4<S> {
                     endpoint: pong.to.udp_addr(),
                     enr_seq: pong.enr_seq,
                 }),
-                Purpose::Moved | Purpose::PingBack => {}
+                Purpose::Moved | Purpose::PingBack | Purpose::Seed => {}
             }
         }
         self.request_newer_record(now, id, endpoint, pong.enr_seq.max(ping.enr_seq));
@@ -249,7 +252,7 @@ impl<S: Signer> Discv4<S> {
                 Purpose::Query(query) => {
                     self.tell(Event::Failed { query, error: RequestError::Timeout });
                 }
-                Purpose::Moved | Purpose::PingBack => {}
+                Purpose::Moved | Purpose::PingBack | Purpose::Seed => {}
             }
         }
     }

@@ -1,11 +1,18 @@
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::{
+    net::{IpAddr, SocketAddr, SocketAddrV6},
+    sync::Arc,
+};
 
 use devp2p_core::{Host, LanPolicy, Node, NodeId, PublicKey, Record, prefix_group};
 use devp2p_kad::Group;
 
-/// A node in the table: who it is, and the UDP endpoint at which we speak to it.
+/// A node in the table: who it is, and the UDP endpoint at which we speak to it. A clone shares all
+/// of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contact {
+pub struct Contact(Arc<Known>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
     node: Node,
     endpoint: SocketAddr,
     group: Option<Group>,
@@ -18,7 +25,7 @@ impl Contact {
     pub(crate) fn new(node: Node, endpoint: SocketAddr, lan_policy: LanPolicy) -> Self {
         let group = (!lan_policy.exempts(endpoint.ip())).then(|| group_of(endpoint.ip()));
         let seen_seq = node.record().map_or(0, Record::seq);
-        Self { node, endpoint, group, seen_seq }
+        Self(Arc::new(Known { node, endpoint, group, seen_seq }))
     }
 
     /// A node of which somebody told these.
@@ -33,38 +40,40 @@ impl Contact {
     }
 
     /// The node, with its record if that is known and gives this endpoint.
-    pub const fn node(&self) -> &Node {
-        &self.node
+    pub fn node(&self) -> &Node {
+        &self.0.node
     }
 
     /// The UDP endpoint.
-    pub const fn endpoint(&self) -> SocketAddr {
-        self.endpoint
+    pub fn endpoint(&self) -> SocketAddr {
+        self.0.endpoint
     }
 
-    pub(crate) const fn id(&self) -> NodeId {
-        self.node.id()
+    pub(crate) fn id(&self) -> NodeId {
+        self.0.node.id()
     }
 
-    pub(crate) const fn seen_seq(&self) -> u64 {
-        self.seen_seq
+    pub(crate) fn seen_seq(&self) -> u64 {
+        self.0.seen_seq
     }
 
     /// The same, and a record of this number was seen.
     #[must_use]
     pub(crate) fn with_seen_seq(mut self, seq: u64) -> Self {
-        self.seen_seq = self.seen_seq.max(seq);
+        if seq > self.0.seen_seq {
+            Arc::make_mut(&mut self.0).seen_seq = seq;
+        }
         self
     }
 }
 
 impl devp2p_kad::Contact for Contact {
     fn group(&self) -> Option<Group> {
-        self.group
+        self.0.group
     }
 
     fn same_endpoint(&self, other: &Self) -> bool {
-        self.endpoint == other.endpoint
+        self.0.endpoint == other.0.endpoint
     }
 }
 

@@ -9,7 +9,7 @@ use devp2p_kad::Check;
 
 use super::{asks::AskId, contact::Contact};
 use crate::{
-    QueryId,
+    Config, QueryId,
     wire::{Hash, PacketKind},
 };
 
@@ -33,6 +33,7 @@ pub(super) struct RequestId(u64);
 #[derive(Debug)]
 pub(super) struct Requests {
     max: usize,
+    max_ping_backs: usize,
     open: BTreeMap<RequestId, Request>,
     by_endpoint: BTreeSet<(SocketAddr, RequestId)>,
     by_deadline: BTreeSet<(Instant, RequestId)>,
@@ -82,6 +83,8 @@ pub(super) enum Purpose {
     PingBack,
     /// A command.
     Query(QueryId),
+    /// An earlier run remembered the node.
+    Seed,
 }
 
 impl Sent {
@@ -113,7 +116,7 @@ impl Request {
         Self { contact, question, hash, sent_at, deadline, allowance }
     }
 
-    pub(super) const fn id(&self) -> NodeId {
+    pub(super) fn id(&self) -> NodeId {
         self.contact.id()
     }
 
@@ -137,9 +140,10 @@ impl SentPing {
 }
 
 impl Requests {
-    pub(super) const fn new(max: usize) -> Self {
+    pub(super) const fn new(config: &Config) -> Self {
         Self {
-            max,
+            max: config.max_requests,
+            max_ping_backs: config.max_ping_backs,
             open: BTreeMap::new(),
             by_endpoint: BTreeSet::new(),
             by_deadline: BTreeSet::new(),
@@ -148,17 +152,23 @@ impl Requests {
         }
     }
 
+    /// Those that were begun here.
     pub(super) fn len(&self) -> usize {
-        self.open.len()
+        self.open.len().saturating_sub(self.ping_backs)
+    }
+
+    /// The PINGs that answer a PING. They are counted apart: strangers must not take the room of
+    /// what we need ourselves.
+    pub(super) const fn ping_backs(&self) -> usize {
+        self.ping_backs
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.open.len() < self.max
+        self.len() < self.max
     }
 
-    /// Whether one more may answer a PING: strangers must not take what we need ourselves.
-    pub(super) fn has_room_for_ping_back(&self) -> bool {
-        self.has_room() && self.ping_backs < self.max / 2
+    pub(super) const fn has_room_for_ping_back(&self) -> bool {
+        self.ping_backs < self.max_ping_backs
     }
 
     pub(super) fn open(&mut self, request: Request) -> RequestId {

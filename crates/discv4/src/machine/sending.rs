@@ -60,10 +60,15 @@ impl<S: Signer> Discv4<S> {
         if let Some((_, ping)) = self.requests.ping_mut(id, endpoint) {
             return if ping.add(purpose) { Ok(()) } else { Err(RequestError::Busy) };
         }
-        if !self.requests.has_room() {
+        let is_ping_back = matches!(purpose, Purpose::PingBack);
+        let has_room = if is_ping_back {
+            self.requests.has_room_for_ping_back()
+        } else {
+            self.requests.has_room()
+        };
+        if !has_room {
             return Err(RequestError::Busy);
         }
-        let is_ping_back = matches!(purpose, Purpose::PingBack);
         let packet = Packet::Ping(Ping {
             version: VERSION,
             from: self.own_endpoint(endpoint),

@@ -68,7 +68,6 @@ impl<S: Signer> Discv4<S> {
         let endpoint = contact.endpoint();
         let is_waiting = self.requests.of_kind(endpoint, PacketKind::Ping).next().is_some();
         let sent = !is_waiting
-            && self.requests.has_room_for_ping_back()
             && self.limits.ping_back(now, endpoint.ip())
             && self.send_ping(now, contact, Purpose::PingBack).is_ok();
         if !sent {
@@ -80,6 +79,8 @@ impl<S: Signer> Discv4<S> {
     fn handle_proven_ping(&mut self, now: Instant, contact: Contact, enr_seq: Option<u64>) {
         let (id, endpoint) = (contact.id(), contact.endpoint());
         match self.table.get(&kad_id(id)).map(|entry| entry.value().clone()) {
+            // It comes again.
+            None if !self.takes_newcomers => {}
             // It waits for a place like any that is not verified.
             None => {
                 let _ = self.table.add(now, kad_id(id), contact);

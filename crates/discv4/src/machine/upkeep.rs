@@ -78,10 +78,14 @@ impl<S: Signer> Discv4<S> {
                 }
             }
             Change::Removed { id, value } => {
-                if self.placed.remove(&node_id(id)) {
+                let had_place = self.placed.remove(&node_id(id));
+                if had_place {
                     self.tell(Event::NodeRemoved(value.node().clone()));
                 }
-                if self.remembered.remove(&node_id(id)).is_some() {
+                // A seed that never got a place is none of our time: it may have waited behind too
+                // many others, or our own network is down. It expires.
+                let remembered = self.remembered.remove(&node_id(id));
+                if remembered.is_some_and(|since| had_place || since.is_some()) {
                     self.tell(Event::Forget(node_id(id)));
                 }
             }
@@ -190,6 +194,7 @@ impl<S: Signer> Discv4<S> {
 
     /// A lookup of a refresh is over.
     pub(super) fn handle_refreshed(&mut self, now: Instant) {
+        self.takes_newcomers |= !self.lookups.is_refreshing();
         if self.table.is_empty() && !self.lookups.is_refreshing() {
             let soon = after(now, self.config.empty_refresh_interval.max(MIN_REFRESH));
             self.refresh_at = Some(self.refresh_at.map_or(soon, |at| at.min(soon)));
@@ -268,8 +273,9 @@ impl<S: Signer> Discv4<S> {
         self.tell(Event::Remember(seed));
     }
 
-    /// Takes up what an earlier run remembered. The proofs hold if they are not too old; whether
-    /// the nodes are still there is checked soon.
+    /// Takes up what an earlier run remembered. The proofs hold if they are not too old. Whether
+    /// the nodes are still there is checked at once, so that they have their places before others
+    /// take them.
     pub(super) fn take_seed(&mut self, now: Instant, seed: Seed) {
         let endpoint = canonical(seed.endpoint);
         let contact = Contact::new(seed.node, endpoint, self.config.lan_policy);
@@ -287,8 +293,11 @@ impl<S: Signer> Discv4<S> {
         if let Some(last_pong) = last_pong.filter(is_valid) {
             self.bonds.restore(id, endpoint, last_pong, last_ping);
         }
-        if self.table.add(now, kad_id(id), contact).is_ok() {
+        if self.table.add(now, kad_id(id), contact.clone()).is_ok() {
             self.remembered.insert(id, None);
+        }
+        if self.may_contact(now, &contact) {
+            let _ = self.send_ping(now, contact, Purpose::Seed);
         }
     }
 
