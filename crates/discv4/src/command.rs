@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Close,
     FindNode(Node, Target, Answer<Vec<Node>>),
     Lookup(Target, LookupAnswer),
+    /// Those of the table, and these that a lookup found.
+    NodesToMeet(Vec<Node>, Answer<Vec<Node>>),
     Ping(Node, Answer<Duration>),
     /// A random lookup, which all that ask at the time share.
     RandomLookup(Answer<Vec<Node>>),
@@ -30,8 +32,6 @@ pub(crate) enum Command {
     Resolve(PublicKey, Answer<Option<Node>>),
     Statistics(Answer<ServiceStatistics>),
     Table(Answer<TableInfo>),
-    /// Some of the verified nodes, in random order.
-    VerifiedNodes(Answer<Vec<Node>>),
 }
 
 impl Command {
@@ -41,7 +41,7 @@ impl Command {
             Self::AddNode(_) | Self::Close => false,
             Self::FindNode(.., answer)
             | Self::RandomLookup(answer)
-            | Self::VerifiedNodes(answer) => answer.is_abandoned(),
+            | Self::NodesToMeet(_, answer) => answer.is_abandoned(),
             Self::Lookup(_, answer) => answer.done.is_abandoned(),
             Self::Ping(_, answer) => answer.is_abandoned(),
             Self::RequestEnr(_, answer) => answer.is_abandoned(),

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use devp2p_core::{Node, NodeId, Seed};
+use devp2p_core::{NodeId, Seed};
 use futures_core::Stream;
 
 use crate::{
@@ -15,9 +15,6 @@ use crate::{
 
 /// How many events a reader may lag behind: seconds of a busy node, in less than a megabyte.
 const EVENT_BUFFER: usize = 1_024;
-
-/// How many verified nodes a reader may lag behind. What it loses beyond that, lookups find again.
-const VERIFIED_BUFFER: usize = 1_024;
 
 /// How many rows a reader may lag behind: more than a whole table at once.
 const ROW_BUFFER: usize = 1_024;
@@ -59,7 +56,6 @@ pub struct Missed(pub u64);
 pub(crate) struct Rings {
     pub(crate) events: Ring<Event>,
     pub(crate) rows: Ring<Row>,
-    pub(crate) verified: Ring<Node>,
 }
 
 impl Events {
@@ -112,16 +108,11 @@ impl std::error::Error for Missed {}
 
 impl Rings {
     pub(crate) fn new() -> Self {
-        Self {
-            events: Ring::new(EVENT_BUFFER),
-            rows: Ring::new(ROW_BUFFER),
-            verified: Ring::new(VERIFIED_BUFFER),
-        }
+        Self { events: Ring::new(EVENT_BUFFER), rows: Ring::new(ROW_BUFFER) }
     }
 
     pub(crate) fn close(&self) {
         self.events.close();
         self.rows.close();
-        self.verified.close();
     }
 }

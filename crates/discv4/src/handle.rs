@@ -131,7 +131,7 @@ impl Handle {
 
     /// Verified nodes, without end.
     pub fn nodes(&self) -> Nodes {
-        Nodes::new(self.clone(), self.rings.verified.reader())
+        Nodes::new(self.clone())
     }
 
     /// What the discovery sees from now on.
@@ -178,9 +178,9 @@ impl Handle {
         self.commands.is_closed()
     }
 
-    /// Verified nodes of the table, in random order.
-    pub(crate) async fn verified_nodes(&self) -> Result<Vec<Node>, QueryError> {
-        self.ask(Command::VerifiedNodes).await
+    /// See [`Discv4::nodes_to_meet`](crate::Discv4::nodes_to_meet).
+    pub(crate) async fn nodes_to_meet(&self, found: Vec<Node>) -> Result<Vec<Node>, QueryError> {
+        self.ask(|answer| Command::NodesToMeet(found, answer)).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, QueryError> {

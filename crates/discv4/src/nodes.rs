@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::VecDeque,
     fmt,
     future::poll_fn,
     pin::Pin,
@@ -7,24 +7,22 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{Node, NodeId};
+use devp2p_core::Node;
 use futures_core::Stream;
 use tokio::time::sleep;
 
-use crate::{Handle, QueryError, ring::Reader};
-
-/// How many nodes are known to have been given in a round: more than a round ever has.
-const MAX_GIVEN: usize = 1_024;
+use crate::{Handle, QueryError};
 
 /// The pause after a lookup that could not be made, because too much was under way.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Verified nodes, without end: for whoever wants to meet nodes.
 ///
-/// First come those in the table, in random order, then those that are verified from then on. When
-/// it is polled and has none, it has a random lookup made, and gives what that finds, known before
-/// or not; at most one is made a second, however many of these there are, and none while nobody
-/// polls. A node that is given twice is there again, or still.
+/// They come in rounds: those of the table, in random order, and then what a random lookup has found
+/// beside them. So it is as likely to meet one node of the table as any other first, whoever was
+/// verified last or is named most. A lookup is made for every round but the first; at most one a
+/// second, however many of these there are, and none while nobody polls. A node that is given again
+/// in a later round is there again, or still.
 ///
 /// It ends with the service, and keeps it alive like a [`Handle`].
 ///
@@ -33,12 +31,9 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// of each other.
 pub struct Nodes {
     handle: Handle,
-    verified: Reader<Node>,
-    /// Those to be given next.
+    /// The rest of the round.
     ready: VecDeque<Node>,
-    /// Those that were given since the last lookup began.
-    given: BTreeSet<NodeId>,
-    /// More of them: the table at first, then a lookup, once there is a need of one.
+    /// The next round, once there is a need of one.
     more: Option<Asking>,
 }
 
@@ -46,39 +41,15 @@ pub struct Nodes {
 type Asking = Pin<Box<dyn Future<Output = Option<Vec<Node>>> + Send>>;
 
 impl Nodes {
-    pub(crate) fn new(handle: Handle, verified: Reader<Node>) -> Self {
+    pub(crate) fn new(handle: Handle) -> Self {
         let first = handle.clone();
-        Self {
-            handle,
-            verified,
-            ready: VecDeque::new(),
-            given: BTreeSet::new(),
-            more: Some(Box::pin(async move { first.verified_nodes().await.ok() })),
-        }
+        let first = async move { first.nodes_to_meet(Vec::new()).await.ok() };
+        Self { handle, ready: VecDeque::new(), more: Some(Box::pin(first)) }
     }
 
     /// The next node; `None` when the service has ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<Node> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
-    }
-
-    /// The next of what has to be asked for; `None` if the service has ended.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<Node>>> {
-        let more = self.more.get_or_insert_with(|| {
-            self.given.clear();
-            Box::pin(look_up(self.handle.clone()))
-        });
-        let result = ready!(more.as_mut().poll(cx));
-        self.more = None;
-        Poll::Ready(result)
-    }
-
-    /// Remembers that a node is given. Whether it was not before.
-    fn is_new(&mut self, node: &Node) -> bool {
-        if self.given.len() >= MAX_GIVEN {
-            self.given.clear();
-        }
-        self.given.insert(node.id())
     }
 }
 
@@ -86,24 +57,27 @@ impl Stream for Nodes {
     type Item = Node;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Node>> {
+        let this = &mut *self;
         loop {
-            while let Some(node) = self.ready.pop_front() {
-                if self.is_new(&node) {
-                    return Poll::Ready(Some(node));
-                }
+            if let Some(node) = this.ready.pop_front() {
+                return Poll::Ready(Some(node));
             }
-            match self.verified.poll_next(cx) {
-                Poll::Ready(Some(Ok(node))) => self.ready.push_back(node),
-                // Lookups find again what was lost.
-                Poll::Ready(Some(Err(_))) => {}
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Pending => match ready!(self.poll_more(cx)) {
-                    Some(nodes) => self.ready.extend(nodes),
-                    None => return Poll::Ready(None),
-                },
+            let handle = &this.handle;
+            let more = this.more.get_or_insert_with(|| Box::pin(next_round(handle.clone())));
+            let round = ready!(more.as_mut().poll(cx));
+            this.more = None;
+            match round {
+                Some(nodes) => this.ready.extend(nodes),
+                None => return Poll::Ready(None),
             }
         }
     }
+}
+
+/// The nodes of a round with a lookup, `None` if the service has ended.
+async fn next_round(handle: Handle) -> Option<Vec<Node>> {
+    let found = look_up(handle.clone()).await?;
+    handle.nodes_to_meet(found).await.ok()
 }
 
 /// The nodes of a random lookup, `None` if the service has ended.

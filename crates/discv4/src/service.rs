@@ -22,10 +22,6 @@ use crate::{
     wire::Signer,
 };
 
-/// The nodes of the table that a [`Nodes`](crate::Nodes) begins with: all of a table of default
-/// size.
-const FIRST_NODES: usize = 512;
-
 /// Those who wait for one random lookup: far more than any program has use for.
 const MAX_SHARERS: usize = 1_024;
 
@@ -256,13 +252,10 @@ impl<S: Signer> Service<S> {
                 lock(&self.local).vote(clock::now(), voter, endpoint);
                 self.rings.events.push(event);
             }
-            Event::NodeVerified(ref node) => {
-                self.rings.verified.push(node.clone());
-                self.rings.events.push(event);
-            }
-            Event::NodeRemoved(_) | Event::RequestTimeout { .. } | Event::Sighting { .. } => {
-                self.rings.events.push(event);
-            }
+            Event::NodeRemoved(_)
+            | Event::NodeVerified(_)
+            | Event::RequestTimeout { .. }
+            | Event::Sighting { .. } => self.rings.events.push(event),
         }
     }
 
@@ -309,8 +302,8 @@ impl<S: Signer> Service<S> {
             Command::Close => return self.end(),
             Command::Statistics(answer) => return answer.give(Ok(self.statistics())),
             Command::Table(answer) => return answer.give(Ok(table_info(now, machine.table()))),
-            Command::VerifiedNodes(answer) => {
-                return answer.give(Ok(machine.random_nodes(FIRST_NODES)));
+            Command::NodesToMeet(found, answer) => {
+                return answer.give(Ok(machine.nodes_to_meet(found)));
             }
         };
         self.queries.insert(id, query);
