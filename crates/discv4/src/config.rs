@@ -136,3 +136,29 @@ impl Default for Config {
 fn rate(per_second: u32, burst: u32) -> Rate {
     Rate { burst, ..Rate::per_second(per_second) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What keeps strangers from doing harm. Whoever weakens one of these has to say so here.
+    #[test]
+    fn the_defaults_are_safe() {
+        let config = Config::default();
+        assert_eq!(config.bond_expiry, Duration::from_hours(12));
+        assert_eq!(config.request_timeout, Duration::from_millis(500));
+        assert_eq!(config.packet_lifetime, Duration::from_secs(20));
+        assert_eq!(config.hearsay_rate, rate(1, 1));
+        assert_eq!(config.stranger_rate, rate(30, 120));
+        assert_eq!(config.ping_back_rate, rate(5, 20));
+        assert_eq!(config.stranger_rate_total, rate(8_000, 8_000));
+        assert_eq!((config.max_bonds, config.max_bonds_per_prefix), (8_192, 64));
+        assert!(config.newcomers_wait);
+        assert_eq!((config.table.bucket_group_limit, config.table.table_group_limit), (2, 10));
+        assert_eq!((config.lookup.parallelism, config.lookup.results), (3, 16));
+        assert_eq!(config.random_lookup_interval, Duration::from_secs(1));
+        assert_eq!(config.remember_checks, 5);
+        // As many as come in the time of a request.
+        assert!(config.max_ping_backs >= 8_000 / 2);
+    }
+}

@@ -272,3 +272,30 @@ fn a_proven_ping_brings_a_forgotten_node_back() {
     stranger.pong(&mut world, 0);
     assert!(world.peers[0].knows(stranger.id()));
 }
+
+#[test]
+fn nodes_speak_ipv6_as_well_and_a_mapped_address_is_ipv4() {
+    let mut world = World::new();
+    world.add(0, addr("[2a00:1::1]:30303"), limited());
+    let mut config = limited();
+    config.bootstrap_nodes = vec![world.peers[0].node()];
+    world.add(1, addr("[2a00:2::1]:30303"), config);
+    world.run(secs(5));
+    assert!(world.peers[0].knows(world.peers[1].id()) && world.peers[1].knows(world.peers[0].id()));
+    let ping = world.last(addr("[2a00:1::1]:30303"), PacketKind::Ping);
+    let Packet::Ping(ping) = ping.packet else { panic!() };
+    assert_eq!(ping.from, Endpoint::new(addr("[2a00:2::1]:30303"), 30303));
+
+    let mapped = Stranger::new(100, "[::ffff:66.6.6.6]:30303");
+    mapped.ping(&mut world, 0);
+    assert_eq!(world.kinds_to(mapped.endpoint), []);
+    let ping = world.last(addr("66.6.6.6:30303"), PacketKind::Ping);
+    let Packet::Ping(sent) = ping.packet else { panic!() };
+    let unknown = Endpoint { ip: Some([0, 0, 0, 0].into()), udp: 30303, tcp: 30303 };
+    assert_eq!(sent.from, unknown, "its record has no IPv4 address");
+    let pong = mapped.pong_packet(&world, ping.hash, addr("[2a00:1::1]:30303"));
+    mapped.send(&mut world, 0, &pong);
+    let at = addr("66.6.6.6:30303");
+    assert!(world.peers[0].machine.is_bonded(world.now, mapped.id(), at));
+    assert!(world.peers[0].machine.is_bonded(world.now, mapped.id(), mapped.endpoint));
+}
