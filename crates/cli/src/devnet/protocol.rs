@@ -252,7 +252,58 @@ fn verify_data(message: &Message, expected: u64) -> Result<(), ProtocolError> {
 
 #[cfg(test)]
 mod tests {
+    use devp2p_core::NodeKey;
+    use devp2p_peer::{DisconnectReason, Side};
+
     use super::*;
+    use crate::testing::end_with;
+
+    /// Runs a session of node 0 with a remote, node 1, that sends these messages and leaves.
+    async fn session(messages: Vec<Message>) -> (DisconnectReason, Side, Arc<Ledger>) {
+        let ids = [1, 2].map(|byte| NodeKey::from_bytes(&[byte; 32]).unwrap().id());
+        let ledger = Arc::new(Ledger::new(&ids));
+        let pause = Duration::from_millis(10);
+        let node = Devnet { ledger: Arc::clone(&ledger), node: 0, life: 0, pause };
+        let end = end_with(node, messages).await;
+        (end.reason, end.side, ledger)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_is_missing_or_doubled_is_an_error() {
+        let hello = || encode_number(GREETING, 0);
+        let data = |number| encode_data(number, b"some bytes");
+        let (ack, done) = (|count| encode_number(ACK, count), |count| encode_number(DONE, count));
+        let cases = [
+            ("missing", vec![hello(), data(1), data(3)]),
+            ("missing, the first", vec![hello(), data(2)]),
+            ("missing, the last", vec![hello(), data(1), done(2)]),
+            ("doubled", vec![hello(), data(1), data(1)]),
+            ("in another order", vec![hello(), data(2), data(1)]),
+            ("one too many", vec![hello(), data(1), data(2), done(1)]),
+            ("acknowledged and not sent", vec![hello(), ack(1_000_000)]),
+            ("acknowledged and taken back", vec![hello(), ack(2), ack(1)]),
+        ];
+        for (what, messages) in cases {
+            let (reason, side, ledger) = session(messages).await;
+            assert_eq!((reason, side), (DisconnectReason::ProtocolError, Side::Local), "{what}");
+            assert_eq!(ledger.error_count(0), 1, "{what}: {:?}", ledger.errors());
+            assert_eq!(ledger.incomplete(), [(0, 1)], "{what}");
+            assert!(ledger.partners(0).is_empty() && ledger.links().is_empty(), "{what}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_unasked_is_an_error_too() {
+        let messages = vec![encode_number(GREETING, 0), encode_data(1, b"some bytes")];
+        let (reason, side, ledger) = session(messages).await;
+        assert_eq!((reason, side), (DisconnectReason::Quitting, Side::Remote));
+        assert_eq!(ledger.errors(), ["node 0: the session with node 1 ended: client quitting"]);
+        assert_eq!((ledger.totals(0).received, ledger.incomplete().len()), (1, 1));
+
+        // Before both have greeted there is no session.
+        let (_, _, ledger) = session(Vec::new()).await;
+        assert_eq!((ledger.errors().len(), ledger.incomplete().len()), (0, 0));
+    }
 
     #[test]
     fn what_is_changed_or_out_of_order_is_seen() {

@@ -160,13 +160,16 @@ fn local_record(key: &NodeKey, seq: Option<u64>, addr: SocketAddr) -> Result<Loc
     let millis = u64::try_from(clock::unix().as_millis()).unwrap_or(u64::MAX);
     let mut local = LocalRecord::new(key.clone(), seq, millis).map_err(Failure::work)?;
     // geth's fallback: who listens everywhere can at least be reached from this machine.
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
+    let (ip4, ip6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
+    let served = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => vec![ip4],
+        IpAddr::V6(ip) if ip.is_unspecified() => vec![ip4, ip6],
+        ip => vec![ip],
     };
-    local.set_fallback_ip(ip);
-    local.set_udp_port(Family::of(ip), Some(addr.port()));
+    for ip in served {
+        local.set_fallback_ip(ip);
+        local.set_udp_port(Family::of(ip), Some(addr.port()));
+    }
     Ok(local)
 }
 

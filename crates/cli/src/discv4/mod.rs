@@ -54,8 +54,11 @@ async fn listen(args: Discv4Args, verbose: bool) -> Result<(), Failure> {
 /// Asks, and prints the answer.
 async fn ask(question: Question, query: Discv4Query) -> Result<(), Failure> {
     let node = with_address(query.node).await?;
-    let knows_nobody = || query.discv4.search.bootnodes().is_ok_and(|nodes| nodes.is_empty());
-    if question == Question::Whereabouts && node.udp_addr().is_none() && knows_nobody() {
+    if question == Question::Whereabouts
+        && node.udp_addr().is_none()
+        && query.discv4.search.nodedb.is_none()
+        && query.discv4.search.bootnodes()?.is_empty()
+    {
         let why = "the node has no UDP endpoint, and there are no --bootnodes to ask for it";
         return Err(Failure::arguments(format!("{node}: {why}")));
     }
