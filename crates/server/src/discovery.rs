@@ -116,10 +116,10 @@ impl fmt::Debug for FairMix {
     }
 }
 
-/// The candidates that a subprotocol knows of; it resolves none.
-pub(crate) struct SubprotocolCandidates(pub(crate) Pin<Box<dyn Stream<Item = Node> + Send>>);
+/// The candidates of a stream, which resolves none: those that a subprotocol knows of, for one.
+pub(crate) struct Candidates(pub(crate) Pin<Box<dyn Stream<Item = Node> + Send>>);
 
-impl Stream for SubprotocolCandidates {
+impl Stream for Candidates {
     type Item = Node;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Node>> {
@@ -127,7 +127,7 @@ impl Stream for SubprotocolCandidates {
     }
 }
 
-impl Discovery for SubprotocolCandidates {
+impl Discovery for Candidates {
     fn resolve(&self, _: PublicKey) -> BoxFuture<'static, Option<Node>> {
         Box::pin(std::future::ready(None))
     }
@@ -193,7 +193,7 @@ mod tests {
 
     fn source(seeds: &[u8]) -> Box<dyn Discovery> {
         let nodes: Vec<_> = seeds.iter().map(|&seed| node(seed)).collect();
-        Box::new(SubprotocolCandidates(stream::iter(nodes).boxed()))
+        Box::new(Candidates(stream::iter(nodes).boxed()))
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_mix_waits_a_moment_for_the_one_whose_turn_it_is() {
-        let silent = Box::new(SubprotocolCandidates(stream::pending().boxed()));
+        let silent = Box::new(Candidates(stream::pending().boxed()));
         let mut mix = FairMix::new([silent as Box<dyn Discovery>, source(&[1, 2])]);
         let start = runtime::now();
         assert_eq!(mix.next().now_or_never(), None);

@@ -8,14 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devp2p_core::{DiscoveryVersion, Host, Node, NodeKey, PublicKey, Seed, WallClock};
+use devp2p_core::{DiscoveryVersion, Host, Node, NodeKey, PublicKey, Rng, Seed, WallClock};
 use devp2p_discv4::{Handle, Nodes, Rows, Service};
-use futures::{Stream, future::BoxFuture};
+use futures::{Stream, future::BoxFuture, stream};
 use tokio::time::sleep;
 use tracing::{debug, error, trace};
 
 use crate::{
-    Config, Dialer, Discovery, NodeDb, Row,
+    Config, Dialer, Discovery, DiscoveryShares, NodeDb, Row,
+    discovery::Candidates,
     runtime::{OwnRecord, Shared, lock},
     udp::{DatagramService, Socket, Transmit, Udp},
 };
@@ -60,6 +61,8 @@ pub(crate) struct Search {
     pub(crate) handle: Handle,
     udp: Udp,
     rows: Rows,
+    /// What an earlier run knew, in any order.
+    remembered: Vec<Node>,
 }
 
 impl Search {
@@ -69,23 +72,28 @@ impl Search {
         key: &NodeKey,
         record: &Arc<OwnRecord>,
         seeds: Vec<Seed>,
-        seed: [u8; 32],
+        rng: &mut Rng,
     ) -> Self {
-        let local = Arc::clone(record.local());
+        let mut remembered: Vec<_> = seeds.iter().map(|seed| seed.node.clone()).collect();
+        shuffle(&mut remembered, rng);
+        let (local, seed) = (Arc::clone(record.local()), rng.seed());
         let (service, handle) = Service::new(options(config), key.clone(), local, seeds, seed);
         let rows = handle.rows();
         let udp = Udp::new(socket).serve(Keeping { service, record: Arc::clone(record) });
-        Self { handle, udp, rows }
+        Self { handle, udp, rows, remembered }
     }
 
-    /// The candidates that it finds.
-    pub(crate) fn nodes(&self) -> Box<dyn Discovery> {
-        Box::new(Discv4Nodes::new(self.handle.clone()))
+    /// The candidates that it finds, and, once, those that an earlier run knew: while it begins to
+    /// look around, the nodes that answer first are those of whoever wants that most.
+    pub(crate) fn sources(&self, shares: &DiscoveryShares) -> [(u32, Box<dyn Discovery>); 2] {
+        let remembered = Candidates(Box::pin(stream::iter(self.remembered.clone())));
+        let found = Discv4Nodes::new(self.handle.clone());
+        [(shares.v4, Box::new(found)), (shares.remembered, Box::new(remembered))]
     }
 
     /// Runs it until the stop.
     pub(crate) fn run(self, shared: &Arc<Shared>, config: &Config) {
-        let Self { handle, udp, rows } = self;
+        let Self { handle, udp, rows, remembered: _ } = self;
         let quit = shared.quit.clone();
         let living = async move {
             if let Some(Err(error)) = quit.run_until_cancelled(udp).await {
@@ -117,6 +125,13 @@ fn options(config: &Config) -> devp2p_discv4::Config {
 /// The seeds that are for this version of the protocol.
 pub(crate) fn seeds(remembered: Vec<Seed>) -> Vec<Seed> {
     remembered.into_iter().filter(|seed| seed.protocol == DiscoveryVersion::V4).collect()
+}
+
+/// Each order is as likely as any other.
+fn shuffle<T>(items: &mut [T], rng: &mut Rng) {
+    for (last, others) in (1..items.len()).zip(2_u64..) {
+        items.swap(last, usize::try_from(rng.below(others)).unwrap_or(last));
+    }
 }
 
 /// A service that shows no record whose number the database does not have.

@@ -15,7 +15,7 @@ use crate::{
     FairMix, Handle, Listener, MemoryNodeDb, Multiplexer, NodeDb, NodeDbError, PeerInfo,
     Remembered, TcpDialer, Transport,
     base_protocol::MessageHook,
-    discovery::SubprotocolCandidates,
+    discovery::Candidates,
     local::{Addresses, local_record},
     runtime::{self, OwnRecord, PeerHook, Seams, Shared},
     sockets::Sockets,
@@ -266,13 +266,13 @@ impl Server {
         #[cfg(feature = "discv4")]
         let search = sockets.udp.map(|socket| {
             let seeds = discv4::seeds(remembered.seeds);
-            Search::new(socket, &config, &key, &record, seeds, rng.seed())
+            Search::new(socket, &config, &key, &record, seeds, &mut rng)
         });
         let sources = candidates(discovery, &config);
         #[cfg(feature = "discv4")]
-        let found = search.as_ref().map(|search| (config.shares.v4, search.nodes()));
+        let found = search.as_ref().map(|search| search.sources(&config.shares));
         #[cfg(feature = "discv4")]
-        let sources = sources.into_iter().chain(found);
+        let sources = sources.into_iter().chain(found.into_iter().flatten());
         let seams = Seams {
             dialer,
             transport,
@@ -321,7 +321,7 @@ fn candidates(
 ) -> Vec<(u32, Box<dyn Discovery>)> {
     let custom = discovery.map(|source| (config.shares.custom, source));
     let known = config.protocols.iter().filter_map(Protocol::candidates);
-    let known = known.map(|known| Box::new(SubprotocolCandidates(known)) as Box<dyn Discovery>);
+    let known = known.map(|known| Box::new(Candidates(known)) as Box<dyn Discovery>);
     let known = known.map(|source| (config.shares.subprotocols, source));
     custom.into_iter().chain(known).collect()
 }

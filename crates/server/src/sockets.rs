@@ -63,7 +63,7 @@ impl Sockets {
         #[cfg(feature = "discv4")]
         {
             let bind = |address| {
-                let socket = crate::udp::bind(address)?;
+                let socket = crate::udp::Socket::bind(address)?;
                 let address = socket.local_addr()?;
                 Ok((socket, address))
             };

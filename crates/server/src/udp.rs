@@ -9,7 +9,7 @@
 //!
 //! use devp2p_core::{LocalRecord, NodeKey, Rng};
 //! use devp2p_discv4::{Config, Service};
-//! use devp2p_server::udp::{Udp, bind};
+//! use devp2p_server::udp::{Socket, Udp};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +17,7 @@
 //! let record = Arc::new(Mutex::new(LocalRecord::new(key.clone(), None, 0)?));
 //! let seed = Rng::from_os()?.seed();
 //! let (service, handle) = Service::new(Config::default(), key, record, Vec::new(), seed);
-//! let socket = bind("127.0.0.1:0".parse()?)?;
+//! let socket = Socket::bind("127.0.0.1:0".parse()?)?;
 //! let running = tokio::spawn(Udp::new(socket).serve(service));
 //! assert!(handle.table().await?.buckets.iter().all(|bucket| bucket.entries.is_empty()));
 //! handle.close().await;
@@ -36,14 +36,8 @@ use std::{
 
 use devp2p_core::WallClock;
 pub use devp2p_discv4::{Socket, Transmit};
-use socket2::{Domain, Protocol, Type};
-use tokio::net::UdpSocket;
 
 use crate::runtime::{now, wall_clock};
-
-/// How many bytes may wait in the socket: a burst of a thousand packets, in the place of the
-/// system's default of a quarter of that. The system may grant less.
-const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// The size of the largest datagram of any discovery, and one byte more, so that a longer one is
 /// seen to be.
@@ -60,26 +54,6 @@ const WALL_CLOCK_INTERVAL: Duration = Duration::from_mins(1);
 /// How many errors a socket may report at receiving, without a pause or a datagram between them,
 /// before it counts as broken. Errors that networks cause come one at a time.
 const MAX_RECEIVE_ERRORS: u32 = 128;
-
-/// Binds a socket for discovery; with port 0 the system chooses one. `[::]` takes IPv4 too,
-/// whatever the system's default is.
-///
-/// # Errors
-/// What the system says, for example that the address is in use.
-///
-/// # Panics
-/// Outside of a tokio runtime, or in one without IO.
-pub fn bind(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(!addr.ip().is_unspecified())?;
-    }
-    // A smaller buffer loses more of a burst, and nothing else.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    Socket::new(UdpSocket::from_std(socket.into())?)
-}
 
 /// A discovery without a socket of its own.
 ///

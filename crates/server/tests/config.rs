@@ -145,7 +145,7 @@ fn bootstrap_nodes_are_those_that_discovery_can_ask() {
 #[test]
 fn options_that_must_not_be_zero() {
     type Change = fn(&mut Config);
-    let table: [(&str, Change); 21] = [
+    let table: [(&str, Change); 22] = [
         ("setup_timeout", |config| config.setup_timeout = Duration::ZERO),
         ("inbound.per_prefix", |config| config.inbound.per_prefix = 0),
         ("peer.hello_timeout", |config| config.peer.hello_timeout = Duration::ZERO),
@@ -161,6 +161,7 @@ fn options_that_must_not_be_zero() {
         ("dial.max_dialed_per_prefix", |config| config.dial.max_dialed_per_prefix = 0),
         ("dial.resolve_timeout", |config| config.dial.resolve_timeout = Duration::ZERO),
         ("shares.v4", |config| config.shares.v4 = 0),
+        ("shares.remembered", |config| config.shares.remembered = 0),
         ("shares.custom", |config| config.shares.custom = 0),
         ("shares.subprotocols", |config| config.shares.subprotocols = 0),
         ("dial.static_backoff", |config| config.dial.static_backoff = from_zero()),
@@ -344,6 +345,7 @@ fn the_defaults() {
 
     let shares = config.shares;
     assert_eq!((shares.v4, shares.custom, shares.subprotocols), (1, 1, 1));
+    assert_eq!(shares.remembered, 1);
     assert_eq!(devp2p_server::Mix::PATIENCE, Duration::from_millis(100));
 
     assert_eq!(config.inbound.per_address, Duration::from_secs(30));

@@ -9,15 +9,15 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, OnceLock},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use devp2p_core::{Host, LocalRecord, Node, Rng};
+use devp2p_core::{DiscoveryVersion, Host, LocalRecord, Node, Rng, Seed};
 use devp2p_discv4::{Config, Service};
 use devp2p_peer::{Capability, Peer, ProtocolError, ProtocolStream, Subprotocol};
 use devp2p_server::{
-    Builder, Dialer, Handle, Io, MemoryNodeDb, Server, StartError, TcpDialer,
-    udp::{Udp, bind},
+    Builder, Dialer, Handle, Io, MemoryNodeDb, NodeDb as _, Row, Server, StartError, TcpDialer,
+    udp::{Socket, Udp},
 };
 use futures::{StreamExt as _, future::BoxFuture};
 use tokio::{
@@ -53,7 +53,7 @@ fn bootnode(n: u16) -> (Node, JoinHandle<io::Result<()>>) {
     let record = Arc::new(Mutex::new(LocalRecord::new(key(n), None, 0).unwrap()));
     let seed = Rng::from_os().unwrap().seed();
     let (service, handle) = Service::new(Config::default(), key(n), record, Vec::new(), seed);
-    let socket = bind(ANY_PORT).unwrap();
+    let socket = Socket::bind(ANY_PORT).unwrap();
     let addr = socket.local_addr().unwrap();
     let node = Node::new(key(n).public_key(), Some(Host::Ip(addr.ip())), 0, addr.port());
     let running = tokio::spawn(async move {
@@ -88,6 +88,27 @@ async fn five_servers_fill_their_slots_from_one_bootnode() {
         wait_for_peers(server, 4).await;
     }
     stop(servers).await;
+}
+
+#[tokio::test]
+async fn who_was_known_before_a_restart_is_dialed_before_discovery_has_found_anybody() {
+    let other = builder(2).start().await.unwrap();
+    let db = MemoryNodeDb::new();
+    db.open(id(1), 0).await.unwrap();
+    // Nobody answers at its UDP endpoint, and there is no bootnode.
+    let nobody = UdpSocket::bind(ANY_PORT).await.unwrap();
+    let endpoint = nobody.local_addr().unwrap();
+    let tcp_port = enode(&other).tcp_port().unwrap();
+    let host = Some(Host::Ip(endpoint.ip()));
+    let node = Node::new(key(2).public_key(), host, tcp_port, endpoint.port());
+    #[expect(clippy::disallowed_methods, reason = "the server reads the same clock")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    db.write(Row::Seed(Seed::new(node, endpoint, DiscoveryVersion::V4, now)));
+    db.close().await;
+
+    let server = builder(1).node_db(db).start().await.unwrap();
+    wait_for_peers(&server, 1).await;
+    stop([server, other]).await;
 }
 
 #[tokio::test]

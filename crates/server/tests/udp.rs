@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use devp2p_core::WallClock;
-use devp2p_server::udp::{DatagramService, Transmit, Udp, bind};
+use devp2p_server::udp::{DatagramService, Socket, Transmit, Udp};
 use tokio::{net::UdpSocket, time::timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ async fn each_datagram_goes_to_the_first_service_that_claims_it() {
     let (one, heard_by_one) = Echo::new(b'1');
     let (two, heard_by_two) = Echo::new(b'2');
     let (shadow, heard_by_shadow) = Echo::new(b'1');
-    let udp = Udp::new(bind("127.0.0.1:0".parse().unwrap()).unwrap());
+    let udp = Udp::new(Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap());
     let address = udp.local_addr().unwrap();
     let running = tokio::spawn(udp.serve(one).serve(two).serve(shadow));
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -99,7 +99,7 @@ async fn each_datagram_goes_to_the_first_service_that_claims_it() {
 #[tokio::test]
 async fn a_port_that_nobody_listens_on_ends_nothing() {
     let (one, _) = Echo::new(b'1');
-    let udp = Udp::new(bind("127.0.0.1:0".parse().unwrap()).unwrap());
+    let udp = Udp::new(Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap());
     let address = udp.local_addr().unwrap();
     let running = tokio::spawn(udp.serve(one));
     for _ in 0..300 {
