@@ -1,41 +1,143 @@
-//! Eclipse.
-#![expect(clippy::unwrap_used, reason = "a program that fails loudly")]
+//! Attackers try to be all peers of one node: when it restarts, and while it runs for long.
+//!
+//! ```text
+//! cargo run --release -p devp2p-simnet --example eclipse -- [--seeds N] [--seed S] [--nodes N]
+//!     [--attack two|sixteen|friends] [--without NAME]
+//! ```
+//!
+//! The victim and all others are servers as they are shipped: their admission, their limits, their
+//! choice of peers, their discovery and their database; only signatures are a stand-in, and what a
+//! database does in half an hour it does in two minutes. Attackers are hosts of the network under
+//! one hand, beside everybody, that know when the victim restarts: see `support/attackers.rs`.
+//!
+//! - `two`: two addresses in two /24s against a node that restarts;
+//! - `sixteen`: 16 /24s with 16 addresses each, likewise;
+//! - `friends`: two addresses against a node that runs for hours while others come and go (the
+//!   "False Friends" of Henningsen and others, 2019).
+//!
+//! In every seed the victim must have 4 honest peers of its own choice at any moment but the first
+//! 30 seconds. And each attack on a restart is real: without our limits and our memory it succeeds
+//! in one of ten seeds at least. `--without` leaves out one defence: groups, prefixes, memory,
+//! throttle, rates or patience, or all; nothing is demanded then.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a program that fails loudly")]
 
+#[expect(dead_code, reason = "other programs use the rest")]
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{process::ExitCode, time::Duration};
 
 use support::{
+    arguments::Arguments,
     attackers::Means,
     defences::Defences,
-    eclipse::{Scenario, run},
+    eclipse::{LongRun, Outcome, Restart, SIXTEEN_NETWORKS, TWO_ADDRESSES, long_run, restart},
+    statistics::{spread, unevenness},
 };
 
-fn main() {
-    let seeds: u64 = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(3);
-    let nodes = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(100);
-    for (means, name) in [
-        (Means { prefixes: 2, addresses: 1 }, "2 addresses"),
-        (Means { prefixes: 16, addresses: 8 }, "16 /24s"),
-    ] {
-        for defences in [Defences::ALL, Defences::NONE] {
-            println!("{name} {defences:?}");
-            for seed in 0..seeds {
-                #[expect(clippy::disallowed_methods, reason = "how long it takes")]
-                let start = Instant::now();
-                let scenario = Scenario {
-                    nodes,
-                    means,
-                    defences,
-                    peace: Duration::from_secs(
-                        std::env::var("PEACE").map_or(120, |p| p.parse().unwrap()),
-                    ),
-                    before: Duration::from_secs(60),
-                    after: Duration::from_secs(120),
-                };
-                let outcome = run(seed, &scenario);
-                println!("{seed} {:?} {outcome:?}", start.elapsed());
-            }
+/// The honest peers of its own choice that a node keeps.
+const MIN_HONEST: usize = 4;
+/// In so many seeds an attack on a node without defences succeeds once.
+const WITHOUT: u64 = 10;
+/// The rounds of candidates of which the first is counted.
+const DRAWS: usize = 100_000;
+/// No run in millions is less even by chance.
+const MAX_UNEVENNESS: f64 = 5.0;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::read(&["seeds", "seed", "nodes", "attack", "without"]);
+    let seeds = match arguments.text("seed") {
+        Some(_) => {
+            let seed = arguments.number("seed", 0);
+            seed..seed + 1
+        }
+        None => 0..arguments.number("seeds", 10),
+    };
+    let nodes = arguments.number("nodes", 100) as usize;
+    let defences = arguments.text("without").map_or(Defences::ALL, |name| {
+        Defences::without(name).unwrap_or_else(|| panic!("there is no defence {name}"))
+    });
+    let is_chosen = |name| arguments.text("attack").is_none_or(|attack| attack == name);
+
+    println!("{nodes} nodes\n\n{HEAD}");
+    let mut failures = Vec::new();
+    for (name, means) in [("two", TWO_ADDRESSES), ("sixteen", SIXTEEN_NETWORKS)] {
+        if !is_chosen(name) {
+            continue;
+        }
+        let runs = seeds.clone().map(|seed| {
+            let outcome = restart(seed, &Restart::new(nodes, means, defences));
+            check(&mut failures, seed, name, &outcome);
+            outcome
+        });
+        report(name, arguments.text("without").unwrap_or("-"), &runs.collect::<Vec<_>>());
+        if defences == Defences::ALL && seeds.end - seeds.start > 1 {
+            failures.extend(without_defences(name, nodes, means));
         }
     }
+    if is_chosen("friends") {
+        let attack =
+            LongRun { nodes, means: TWO_ADDRESSES, defences, duration: Duration::from_hours(1) };
+        let mut most_uneven = f64::MIN;
+        let runs = seeds.map(|seed| {
+            let (outcome, first) = long_run(seed, &attack, DRAWS);
+            check(&mut failures, seed, "friends", &outcome);
+            let unevenness = unevenness(&first);
+            if unevenness > MAX_UNEVENNESS {
+                failures.push(format!("friends, seed {seed}: candidates are not uniform"));
+            }
+            most_uneven = most_uneven.max(unevenness);
+            outcome
+        });
+        report("friends", arguments.text("without").unwrap_or("-"), &runs.collect::<Vec<_>>());
+        println!("\ncandidates are uniform over the table but for {most_uneven:.2} sigma at most");
+    }
+    if defences != Defences::ALL || failures.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!();
+    for failure in failures {
+        println!("FAILED {failure}");
+    }
+    ExitCode::FAILURE
+}
+
+fn check(failures: &mut Vec<String>, seed: u64, attack: &str, outcome: &Outcome) {
+    if outcome.eclipsed > 0 || outcome.fewest < MIN_HONEST {
+        failures.push(format!("{attack}, seed {seed}: {outcome:?}"));
+    }
+}
+
+/// Until it succeeds once.
+fn without_defences(name: &str, nodes: usize, means: Means) -> Option<String> {
+    let mut runs = Vec::new();
+    for seed in 0..WITHOUT {
+        runs.push(restart(seed, &Restart::new(nodes, means, Defences::NONE)));
+        if runs.last().unwrap().eclipsed > 0 {
+            break;
+        }
+    }
+    report(name, "all", &runs);
+    let succeeded = runs.last().unwrap().eclipsed > 0;
+    (!succeeded).then(|| format!("{name}: no eclipse in {WITHOUT} seeds without defences"))
+}
+
+const HEAD: &str = "\
+| attack | without | seeds | eclipsed | honest outbound, fewest: min / median | at the end: min / median | attackers' share of outbound | of inbound | of the table |
+|---|---|---|---|---|---|---|---|---|";
+
+fn report(attack: &str, without: &str, runs: &[Outcome]) {
+    let eclipsed = runs.iter().filter(|run| run.eclipsed > 0).count();
+    let (fewest, fewest_median, _) = spread(runs.iter().map(|run| run.fewest));
+    let (least, median, _) = spread(runs.iter().map(|run| run.outbound.honest));
+    let share = |of: fn(&Outcome) -> support::eclipse::Sides| {
+        let all: usize = runs.iter().map(|run| of(run).honest + of(run).hostile).sum();
+        100 * runs.iter().map(|run| of(run).hostile).sum::<usize>() / all.max(1)
+    };
+    println!(
+        "| {attack} | {without} | {} | {eclipsed} | {fewest} / {fewest_median} | {least} / {median} | {} % | {} % | {} % |",
+        runs.len(),
+        share(|run| run.outbound),
+        share(|run| run.inbound),
+        share(|run| run.table),
+    );
 }

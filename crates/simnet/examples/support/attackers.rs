@@ -66,6 +66,8 @@ pub(crate) struct Effort {
 impl Effort {
     /// As much as gets through the limits of a node, for as long as it takes.
     pub(crate) const STEADY: Self = Self { pings: 5, dials: 50 };
+    /// For hours.
+    pub(crate) const LONG: Self = Self { pings: 5, dials: 4 };
     /// In the seconds in which it counts: more than anybody listens to.
     pub(crate) const RUSH: Self = Self { pings: 60, dials: 500 };
 }

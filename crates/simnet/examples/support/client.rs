@@ -13,16 +13,14 @@ use devp2p_dial::Scheduler;
 use devp2p_discv4::{Discv4, Event, Output as Found, QueryId};
 use devp2p_peer::{Capability, Direction, DisconnectReason, End, Hello, Side};
 use devp2p_server::{
-    Admission, Core, CoreConfig, DIAL_TIMEOUT, MemoryNodeDb, Mix, NodeDb as _, Output, PeerEntry,
-    Row, SetupFailure, SetupId,
+    Admission, Core, CoreConfig, DIAL_TIMEOUT, Mix, Output, PeerEntry, Row, SetupFailure, SetupId,
 };
 use devp2p_simnet::{Host, Transmit};
-use futures::FutureExt as _;
 
 use super::{
     defences::Defences,
     keys::StandIn,
-    source::Source,
+    memory::Memory,
     stream::{Piece, Wire},
 };
 
@@ -40,18 +38,28 @@ const ANCHOR_INTERVAL: Duration = Duration::from_mins(5);
 pub(crate) struct Identity {
     pub(crate) key: NodeKey,
     pub(crate) address: SocketAddr,
-    pub(crate) db: MemoryNodeDb,
+    pub(crate) memory: Memory,
 }
 
 impl Identity {
     pub(crate) fn new(rng: &mut Rng, address: SocketAddr) -> Self {
-        Self { key: super::keys::node_key(rng), address, db: MemoryNodeDb::new() }
+        Self { key: super::keys::node_key(rng), address, memory: Memory::default() }
     }
 
     pub(crate) fn node(&self) -> Node {
         let host = Some(NodeHost::Ip(self.address.ip()));
         Node::new(self.key.public_key(), host, self.address.port(), self.address.port())
     }
+}
+
+/// How a node is set up.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) bootnodes: Vec<Node>,
+    pub(crate) defences: Defences,
+    /// By how much sooner than in a life of hours nodes are remembered, so that a run of minutes
+    /// has the same.
+    pub(crate) haste: u32,
 }
 
 /// One life of a node.
@@ -61,11 +69,14 @@ pub(crate) struct Client {
     core: Core,
     mix: Mix,
     discv4: Discv4<StandIn>,
-    source: Source,
+    /// The rest of the round of candidates.
+    candidates: VecDeque<Node>,
+    /// Those that an earlier life knew, to be offered once.
+    seeds: VecDeque<Node>,
     /// The random lookup whose nodes are candidates.
     lookup: Option<QueryId>,
     searches: BTreeMap<QueryId, NodeId>,
-    db: MemoryNodeDb,
+    memory: Memory,
     connections: BTreeMap<At, Connection>,
     /// When the dial or the set-up of a connection has taken too long.
     deadlines: BTreeSet<(Instant, At)>,
@@ -74,15 +85,9 @@ pub(crate) struct Client {
     peers: BTreeMap<NodeId, At>,
     dials: u64,
     alive_at: Instant,
+    anchor_interval: Duration,
     anchors_at: Instant,
     out: VecDeque<Transmit>,
-    pub(crate) tally: Tally,
-}
-
-/// What a run is judged by.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) candidates: u64,
 }
 
 /// A connection: its other end, and its name there.
@@ -117,8 +122,7 @@ impl Client {
         now: Instant,
         clock: WallClock,
         identity: &Identity,
-        bootnodes: &[Node],
-        defences: Defences,
+        settings: &Settings,
         rng: &mut Rng,
     ) -> Self {
         let key = identity.key.public_key();
@@ -127,41 +131,48 @@ impl Client {
         let record = Record::builder().seq(clock.unix_secs(now)).ip(address.ip());
         let record = record.tcp(address.port()).udp(address.port()).sign(&identity.key).unwrap();
 
-        let db = if defences.memory { identity.db.clone() } else { MemoryNodeDb::new() };
-        let opened = db.open(id, clock.unix_secs(now)).now_or_never();
-        let remembered = opened.unwrap().unwrap();
+        let defences = settings.defences;
+        let memory = if defences.memory { identity.memory.clone() } else { Memory::default() };
+        let remembered = memory.remembered(id, clock.unix_secs(now), rng.seed());
 
         let mut discovery = devp2p_discv4::Config::default();
-        discovery.bootstrap_nodes = bootnodes.to_vec();
+        discovery.bootstrap_nodes.clone_from(&settings.bootnodes);
+        discovery.remember_interval /= settings.haste;
         let mut dial = devp2p_dial::Config::new(id);
-        dial.bootnodes = bootnodes.to_vec();
+        dial.bootnodes.clone_from(&settings.bootnodes);
         dial.anchors = remembered.anchors;
         dial.stats_interval = Duration::ZERO;
         let mut core = CoreConfig::new(id);
         defences.apply(&mut discovery, &mut dial, &mut core);
+        let anchor_interval = ANCHOR_INTERVAL / settings.haste;
 
         let mut discv4 = Discv4::new(discovery, StandIn(key), record, rng.seed(), now, clock);
+        let mut seeds: Vec<_> = remembered.seeds.iter().map(|seed| seed.node.clone()).collect();
+        for last in 1..seeds.len() {
+            seeds.swap(last, rng.below(last as u64 + 1) as usize);
+        }
         discv4.add_seeds(now, remembered.seeds);
         let scheduler = Box::new(Scheduler::new(dial, rng.seed(), now));
         let mut client = Self {
             key,
             now,
             core: Core::new(core, scheduler, rng.seed()),
-            mix: Mix::new([1], Mix::PATIENCE),
+            mix: Mix::new([1, 1], Mix::PATIENCE),
             discv4,
-            source: Source::default(),
+            candidates: VecDeque::new(),
+            seeds: seeds.into(),
             lookup: None,
             searches: BTreeMap::new(),
-            db,
+            memory,
             connections: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             backlog: VecDeque::new(),
             peers: BTreeMap::new(),
             dials: rng.below(1 << 40),
             alive_at: now + ALIVE_INTERVAL,
-            anchors_at: now + ANCHOR_INTERVAL,
+            anchor_interval,
+            anchors_at: now + anchor_interval,
             out: VecDeque::new(),
-            tally: Tally::default(),
         };
         client.work();
         client
@@ -175,10 +186,6 @@ impl Client {
         self.work();
     }
 
-    pub(crate) fn id(&self) -> NodeId {
-        self.key.into()
-    }
-
     pub(crate) fn peers(&self) -> impl Iterator<Item = (&NodeId, &PeerEntry)> {
         self.core.peers()
     }
@@ -189,10 +196,6 @@ impl Client {
 
     pub(crate) const fn discv4(&mut self) -> &mut Discv4<StandIn> {
         &mut self.discv4
-    }
-
-    pub(crate) const fn core(&self) -> &Core {
-        &self.core
     }
 
     pub(crate) fn table(&self) -> impl Iterator<Item = &Node> {
@@ -225,10 +228,9 @@ impl Client {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::NodeVerified(node) => self.source.verified(node),
             Event::LookupDone { query, nodes } if self.lookup == Some(query) => {
                 self.lookup = None;
-                self.source.found(nodes);
+                self.candidates.extend(self.discv4.nodes_to_meet(nodes));
             }
             Event::Failed { query, .. } if self.lookup == Some(query) => self.lookup = None,
             Event::Resolved { query, node } => {
@@ -241,9 +243,9 @@ impl Client {
                     self.core.handle_resolved(self.now, id, None);
                 }
             }
-            Event::Remember(seed) => self.db.write(Row::Seed(seed)),
+            Event::Remember(seed) => self.memory.write(Row::Seed(seed)),
             Event::Forget(id) => {
-                self.db.write(Row::Forget { protocol: DiscoveryVersion::V4, id });
+                self.memory.write(Row::Forget { protocol: DiscoveryVersion::V4, id });
             }
             _ => {}
         }
@@ -254,19 +256,23 @@ impl Client {
         let mut moved = false;
         while self.core.wanted_candidates() > 0 {
             if self.mix.wants(0) {
-                match self.source.next() {
+                match self.candidates.pop_front() {
                     Some(node) => _ = self.mix.push(0, node),
                     None if self.lookup.is_none() => {
-                        self.source.round();
                         self.lookup = Some(self.discv4.lookup_random(self.now));
                         moved = true;
                     }
                     None => {}
                 }
             }
+            if self.mix.wants(1) {
+                match self.seeds.pop_front() {
+                    Some(node) => _ = self.mix.push(1, node),
+                    None => self.mix.end(1),
+                }
+            }
             let Some(node) = self.mix.next(self.now) else { break };
             moved = true;
-            self.tally.candidates += 1;
             // One that is not dialed now is offered again some time.
             let _ = self.core.handle_candidate(self.now, node);
         }
@@ -473,7 +479,7 @@ impl Client {
     fn remember_anchors(&mut self) {
         let anchors = self.core.anchors(self.now);
         if !anchors.is_empty() {
-            self.db.write(Row::Anchors(anchors));
+            self.memory.write(Row::Anchors(anchors));
         }
     }
 }
@@ -521,7 +527,7 @@ impl Host for Client {
             }
         }
         if self.anchors_at <= now {
-            self.anchors_at = now + ANCHOR_INTERVAL;
+            self.anchors_at = now + self.anchor_interval;
             self.remember_anchors();
         }
         if self.core.poll_timeout().is_some_and(|at| at <= now) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use devp2p_core::Rate;
 use devp2p_server::CoreConfig;
 
 /// Which defences are in force. A node as it is shipped has all.
@@ -15,13 +16,44 @@ pub(crate) struct Defences {
     pub(crate) memory: bool,
     /// Inbound connections by address.
     pub(crate) throttle: bool,
+    /// Packets from one /24, and PINGs to one address.
+    pub(crate) rates: bool,
+    /// Who comes to us waits for a place until our first refresh is over.
+    pub(crate) patience: bool,
 }
 
 impl Defences {
-    pub(crate) const ALL: Self =
-        Self { groups: true, prefixes: true, memory: true, throttle: true };
-    pub(crate) const NONE: Self =
-        Self { groups: false, prefixes: false, memory: false, throttle: false };
+    pub(crate) const ALL: Self = Self {
+        groups: true,
+        prefixes: true,
+        memory: true,
+        throttle: true,
+        rates: true,
+        patience: true,
+    };
+    pub(crate) const NONE: Self = Self {
+        groups: false,
+        prefixes: false,
+        memory: false,
+        throttle: false,
+        rates: false,
+        patience: false,
+    };
+
+    /// All but the one with this name.
+    pub(crate) fn without(name: &str) -> Option<Self> {
+        let all = Self::ALL;
+        Some(match name {
+            "groups" => Self { groups: false, ..all },
+            "prefixes" => Self { prefixes: false, ..all },
+            "memory" => Self { memory: false, ..all },
+            "throttle" => Self { throttle: false, ..all },
+            "rates" => Self { rates: false, ..all },
+            "patience" => Self { patience: false, ..all },
+            "all" => Self::NONE,
+            _ => return None,
+        })
+    }
 
     /// Leaves out what is left out.
     pub(crate) fn apply(
@@ -34,8 +66,14 @@ impl Defences {
             discovery.table.bucket_group_limit = usize::MAX;
             discovery.table.table_group_limit = usize::MAX;
         }
+        discovery.newcomers_wait = self.patience;
         if !self.prefixes {
             dial.max_dialed_per_prefix = usize::MAX;
+        }
+        if !self.rates {
+            discovery.stranger_rate = Rate::per_second(u32::MAX);
+            discovery.ping_back_rate = Rate::per_second(u32::MAX);
+            discovery.hearsay_rate = Rate::per_second(u32::MAX);
         }
         if !self.throttle {
             core.inbound.per_address = Duration::ZERO;

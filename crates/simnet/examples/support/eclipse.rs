@@ -1,27 +1,50 @@
-//! A node that restarts while it is under attack.
+//! Attacks on one node, and what becomes of it.
 
 use std::time::Duration;
 
 use devp2p_peer::Direction;
+use devp2p_simnet::Churn;
 
 use super::{
     attackers::{Attackers, Effort, Means},
     defences::Defences,
-    network::{Member, Network},
+    network::Network,
 };
 
-/// An attack and how it goes.
+/// Two addresses, in two /24s.
+pub(crate) const TWO_ADDRESSES: Means = Means { prefixes: 2, addresses: 1 };
+/// 16 /24s, each with as many addresses as the victim has places.
+pub(crate) const SIXTEEN_NETWORKS: Means = Means { prefixes: 16, addresses: 16 };
+
+/// An attack on a node that restarts meanwhile.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scenario {
+pub(crate) struct Restart {
     pub(crate) nodes: usize,
     pub(crate) means: Means,
     pub(crate) defences: Defences,
-    /// How long the network is whole.
+    /// How long the network is whole, and how long the attack is on before the restart and after.
     pub(crate) peace: Duration,
-    /// How long the attack is on before the restart.
     pub(crate) before: Duration,
-    /// How long after it.
     pub(crate) after: Duration,
+    /// By how much sooner nodes are remembered; see `Settings`.
+    pub(crate) haste: u32,
+}
+
+impl Restart {
+    /// A bit more than an hour of peace, an hour of attack, the restart, and a quarter of an hour;
+    /// all but the end in a 15th of the time.
+    pub(crate) fn new(nodes: usize, means: Means, defences: Defences) -> Self {
+        let haste = 15;
+        Self {
+            nodes,
+            means,
+            defences,
+            peace: Duration::from_mins(75) / haste,
+            before: Duration::from_hours(1) / haste,
+            after: Duration::from_mins(5),
+            haste,
+        }
+    }
 }
 
 /// How long the victim is down.
@@ -31,55 +54,54 @@ const RUSH: Duration = Duration::from_secs(10);
 /// After this long it counts whether a node is eclipsed.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// What became of the victim.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Outcome {
-    /// The seconds in which all its peers were attackers.
-    pub(crate) eclipsed: u32,
-    /// In the end.
-    pub(crate) honest_out: usize,
-    pub(crate) hostile_out: usize,
-    pub(crate) honest_in: usize,
-    pub(crate) hostile_in: usize,
-    pub(crate) honest_table: usize,
-    pub(crate) hostile_table: usize,
-    /// The fewest honest peers that it had dialed, at any second that counts.
-    pub(crate) fewest_out: usize,
-    pub(crate) anchors: usize,
+/// Of one kind, and of the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sides {
+    pub(crate) honest: usize,
+    pub(crate) hostile: usize,
 }
 
-pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
-    let mut network = Network::new(seed, scenario.nodes, scenario.defences);
-    // The last one that started; who it is makes no difference but to the bootnode.
-    let victim = scenario.nodes - 1;
-    network.world.run_for(scenario.peace);
+/// What became of the victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// The seconds in which it had peers, and all were attackers.
+    pub(crate) eclipsed: u32,
+    /// The fewest honest peers that it had dialed, at any second that counts.
+    pub(crate) fewest: usize,
+    /// In the end.
+    pub(crate) outbound: Sides,
+    pub(crate) inbound: Sides,
+    pub(crate) table: Sides,
+    /// Of all that happened.
+    pub(crate) trace: u64,
+}
 
-    network.attack(victim, scenario.means);
-    let others: Vec<_> = network.nodes[..victim].iter().map(|(it, _)| it.address).collect();
-    for address in others {
-        network.with_attackers(|attackers, now| attackers.join(now, address));
-        network.world.run_for(Duration::from_millis(10));
-    }
-    network.world.run_for(scenario.before);
+/// The attack, and the restart in the midst of it.
+pub(crate) fn restart(seed: u64, attack: &Restart) -> Outcome {
+    let mut network = Network::new(seed, attack.nodes, attack.defences, attack.haste);
+    let victim = attack.nodes - 1;
+    network.world.run_for(attack.peace);
+    begin(&mut network, victim, attack.means);
+    network.world.run_for(attack.before);
 
-    // Every other one is stopped in order; the rest lose their power.
-    let (identity, host) = network.nodes[victim].clone();
+    // Every other node is stopped in order; the rest lose their power.
     if seed.is_multiple_of(2) {
         network.with_node(victim, |client, now| client.stop(now));
         network.world.run_for(Duration::from_millis(500));
     }
-    network.with_attackers(|attackers, _| attackers.set_effort(Effort { dials: 0, pings: 1 }));
+    // Who is down cannot be dialed.
+    network.with_attackers(|attackers, _| attackers.set_effort(Effort { pings: 1, dials: 0 }));
+    let (_, host) = network.nodes[victim];
     network.world.crash(host);
     network.world.run_for(DOWN);
     network.with_attackers(|attackers, _| {
         attackers.start_over();
         attackers.set_effort(Effort::RUSH);
     });
-    let client = network.client(&identity, scenario.defences);
-    network.world.restart(host, Member::Client(Box::new(client)));
+    network.restart(victim);
 
-    let mut outcome = Outcome { fewest_out: usize::MAX, ..Outcome::default() };
-    for second in 0..scenario.after.as_secs() {
+    let mut outcome = Outcome::new();
+    for second in 0..attack.after.as_secs() {
         if second == RUSH.as_secs() {
             network.with_attackers(|attackers, _| attackers.set_effort(Effort::STEADY));
         }
@@ -91,27 +113,89 @@ pub(crate) fn run(seed: u64, scenario: &Scenario) -> Outcome {
     outcome
 }
 
+/// "False friends": a node that runs for long, while others come and go and attackers stay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LongRun {
+    pub(crate) nodes: usize,
+    pub(crate) means: Means,
+    pub(crate) defences: Defences,
+    pub(crate) duration: Duration,
+}
+
+/// How long the other nodes are up and down at a time, in the mean.
+const UP: Duration = Duration::from_mins(20);
+const AWAY: Duration = Duration::from_mins(1);
+
+/// The attack; and for each node of the victim's table in the end how often it was the first one to
+/// dial among `draws` rounds of candidates.
+pub(crate) fn long_run(seed: u64, attack: &LongRun, draws: usize) -> (Outcome, Vec<usize>) {
+    let mut network = Network::new(seed, attack.nodes, attack.defences, 1);
+    let victim = attack.nodes - 1;
+    network.world.run_for(Duration::from_mins(1));
+    begin(&mut network, victim, attack.means);
+    network.with_attackers(|attackers, _| attackers.set_effort(Effort::LONG));
+
+    let others: Vec<_> = network.nodes[1..victim].iter().map(|(_, host)| *host).collect();
+    let mut churn = Churn::new(&mut network.world, others, UP, AWAY);
+    let mut outcome = Outcome::new();
+    let second = Duration::from_secs(1);
+    for _ in 0..attack.duration.as_secs() {
+        network.run_with_churn(&mut churn, second);
+        outcome.look(&network, victim);
+    }
+    let first = network.with_node(victim, |client, _| {
+        let mut first = std::collections::BTreeMap::new();
+        first.extend(client.table().map(|node| (node.id(), 0)));
+        for _ in 0..draws {
+            let met = client.discv4().nodes_to_meet(Vec::new());
+            *first.entry(met[0].id()).or_default() += 1;
+        }
+        first
+    });
+    (outcome, first.into_values().collect())
+}
+
+/// The attackers come, and make themselves known to everybody.
+fn begin(network: &mut Network, victim: usize, means: Means) {
+    network.attack(victim, means);
+    let others: Vec<_> = network.nodes[..victim].iter().map(|(it, _)| it.address).collect();
+    for address in others {
+        network.with_attackers(|attackers, now| attackers.join(now, address));
+        network.world.run_for(Duration::from_millis(10));
+    }
+}
+
 impl Outcome {
+    fn new() -> Self {
+        let (outbound, inbound, table) = Default::default();
+        Self { eclipsed: 0, fewest: usize::MAX, outbound, inbound, table, trace: 0 }
+    }
+
     fn look(&mut self, network: &Network, victim: usize) {
         let client = network.node(victim);
-        let count = |hostile: bool, direction| {
-            let peers = client.peers();
-            peers
-                .filter(|(id, peer)| Attackers::own(id) == hostile && peer.direction == direction)
-                .count()
+        let of = |direction| {
+            let peers = client.peers().filter(move |(_, peer)| peer.direction == direction);
+            Sides::of(peers.map(|(id, _)| Attackers::own(id)))
         };
-        self.honest_out = count(false, Direction::Outbound);
-        self.hostile_out = count(true, Direction::Outbound);
-        self.honest_in = count(false, Direction::Inbound);
-        self.hostile_in = count(true, Direction::Inbound);
-        self.hostile_table = client.table().filter(|node| Attackers::own(&node.id())).count();
-        self.honest_table = client.table().count() - self.hostile_table;
-        let hostile = self.hostile_out + self.hostile_in;
-        self.eclipsed += u32::from(hostile > 0 && self.honest_out + self.honest_in == 0);
-        self.fewest_out = self.fewest_out.min(self.honest_out);
-        self.anchors = client
-            .peers()
-            .filter(|(_, p)| p.dialed_as == Some(devp2p_dial::DialKind::Anchor))
-            .count();
+        self.outbound = of(Direction::Outbound);
+        self.inbound = of(Direction::Inbound);
+        self.table = Sides::of(client.table().map(|node| Attackers::own(&node.id())));
+        let honest = self.outbound.honest + self.inbound.honest;
+        let hostile = self.outbound.hostile + self.inbound.hostile;
+        self.eclipsed += u32::from(hostile > 0 && honest == 0);
+        self.fewest = self.fewest.min(self.outbound.honest);
+        self.trace = network.world.trace();
+    }
+}
+
+impl Sides {
+    fn of(are_hostile: impl Iterator<Item = bool>) -> Self {
+        are_hostile.fold(Self::default(), |Self { honest, hostile }, is_hostile| {
+            if is_hostile {
+                Self { honest, hostile: hostile + 1 }
+            } else {
+                Self { honest: honest + 1, hostile }
+            }
+        })
     }
 }

@@ -1,10 +1,12 @@
 //! What the programs share: clients, networks of them, and adversaries.
 
+pub(crate) mod arguments;
 pub(crate) mod attackers;
 pub(crate) mod client;
 pub(crate) mod defences;
 pub(crate) mod eclipse;
 pub(crate) mod keys;
+pub(crate) mod memory;
 pub(crate) mod network;
-pub(crate) mod source;
+pub(crate) mod statistics;
 pub(crate) mod stream;

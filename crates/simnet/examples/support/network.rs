@@ -1,16 +1,17 @@
 //! A network of clients, and whoever is against them.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use devp2p_core::{Rng, WallClock};
-use devp2p_simnet::{Delivery, Host, HostId, Link, Transmit, World};
+use devp2p_simnet::{Churn, Delivery, Host, HostId, Link, Transmit, World};
 
 use super::{
     attackers::{Attackers, Means},
-    client::{Client, Identity},
+    client::{Client, Identity, Settings},
     defences::Defences,
 };
 
@@ -18,6 +19,10 @@ use super::{
 const BEGIN: Duration = Duration::from_secs(1_700_000_000);
 /// Within what time all nodes start.
 const START: Duration = Duration::from_secs(5);
+
+/// The peers that a server dials, and all that it has, by default.
+pub(crate) const TARGET: usize = 16;
+pub(crate) const MAX_PEERS: usize = 50;
 
 /// Whoever is in the network.
 pub(crate) enum Member {
@@ -32,37 +37,61 @@ pub(crate) struct Network {
     rng: Rng,
     pub(crate) nodes: Vec<(Identity, HostId)>,
     attackers: Option<HostId>,
+    settings: Settings,
 }
 
 impl Network {
     /// So many nodes that start within a few seconds.
-    pub(crate) fn new(seed: u64, nodes: usize, defences: Defences) -> Self {
+    pub(crate) fn new(seed: u64, nodes: usize, defences: Defences, haste: u32) -> Self {
         let mut world = World::new(seed, Link::default());
         let rng = Rng::from_seed(world.rng().seed());
         let clock = WallClock::new(world.now(), BEGIN);
-        let mut network = Self { clock, rng, nodes: Vec::new(), attackers: None, world };
+        let settings = Settings { bootnodes: Vec::new(), defences, haste };
+        let mut network = Self { world, clock, rng, nodes: Vec::new(), attackers: None, settings };
         for n in 0..nodes {
-            if n > 1 {
-                network.world.run_for(START / nodes as u32);
-            }
-            let identity = Identity::new(&mut network.rng, address(n));
-            let client = network.client(&identity, defences);
-            let host = network.world.spawn(identity.address, Member::Client(Box::new(client)));
-            for at in 0..n {
-                let (_, other) = network.nodes[at];
-                // As far apart as from one city to the next, or to the other side of the world.
-                let latency = Duration::from_millis(20 + network.rng.below(130));
-                network.link(host, other, latency);
-            }
-            network.nodes.push((identity, host));
+            network.add(n);
+            network.world.run_for(START / nodes as u32);
         }
         network
     }
 
-    pub(crate) fn client(&mut self, identity: &Identity, defences: Defences) -> Client {
+    fn add(&mut self, n: usize) {
+        let identity = Identity::new(&mut self.rng, address(n));
+        let client = self.life(&identity);
+        let host = self.world.spawn(identity.address, client);
+        for at in 0..n {
+            let (_, other) = self.nodes[at];
+            // As far apart as from one city to the next, or to the other side of the world.
+            let latency = Duration::from_millis(20 + self.rng.below(131));
+            self.link(host, other, latency);
+        }
+        if n == 0 {
+            self.settings.bootnodes.push(identity.node());
+        }
+        self.nodes.push((identity, host));
+    }
+
+    /// The next life of a node.
+    fn life(&mut self, identity: &Identity) -> Member {
         let now = self.world.now();
-        let bootnodes: Vec<_> = self.nodes.first().map(|(it, _)| it.node()).into_iter().collect();
-        Client::new(now, self.clock, identity, &bootnodes, defences, &mut self.rng)
+        let client = Client::new(now, self.clock, identity, &self.settings, &mut self.rng);
+        Member::Client(Box::new(client))
+    }
+
+    /// Starts a node again.
+    pub(crate) fn restart(&mut self, at: usize) {
+        let (identity, host) = self.nodes[at].clone();
+        let client = self.life(&identity);
+        self.world.restart(host, client);
+    }
+
+    /// Lets time pass in which nodes lose their power, and are started again.
+    pub(crate) fn run_with_churn(&mut self, churn: &mut Churn, duration: Duration) {
+        let Self { world, clock, rng, nodes, settings, .. } = self;
+        churn.run_for(world, duration, |_, host, now| {
+            let (identity, _) = nodes.iter().find(|(_, known)| *known == host).unwrap();
+            Member::Client(Box::new(Client::new(now, *clock, identity, settings, rng)))
+        });
     }
 
     /// Adversaries of a node, who sit beside everybody.
@@ -113,6 +142,28 @@ impl Network {
             let Member::Client(client) = member else { panic!("not a client") };
             act(client, now)
         })
+    }
+
+    /// The peers that each server has dialed.
+    pub(crate) fn outbound(&self) -> impl Iterator<Item = usize> {
+        (0..self.nodes.len()).map(|at| self.node(at).outbound())
+    }
+
+    /// The parts of the network that have no connection with each other.
+    pub(crate) fn components(&self) -> usize {
+        let ids = self.nodes.iter().enumerate().map(|(at, (it, _))| (it.key.id(), at));
+        let places: BTreeMap<_, _> = ids.collect();
+        let mut left: BTreeSet<_> = (0..self.nodes.len()).collect();
+        let mut components = 0;
+        while let Some(first) = left.pop_first() {
+            components += 1;
+            let mut reached = vec![first];
+            while let Some(at) = reached.pop() {
+                let peers = self.node(at).peers().filter_map(|(id, _)| places.get(id).copied());
+                reached.extend(peers.filter(|peer| left.remove(peer)));
+            }
+        }
+        components
     }
 
     fn link(&mut self, a: HostId, b: HostId, latency: Duration) {
