@@ -52,6 +52,7 @@ pub struct World<H> {
     rng: Rng,
     link: Link,
     links: BTreeMap<(HostId, HostId), Link>,
+    link_rule: Option<LinkRule>,
     hosts: Vec<Option<Slot<H>>>,
     addresses: Addresses,
     nats: Vec<Router>,
@@ -64,6 +65,9 @@ pub struct World<H> {
     trace: Trace,
     statistics: Statistics,
 }
+
+/// The link by sender and receiver.
+type LinkRule = Box<dyn Fn(HostId, HostId) -> Link + Send>;
 
 #[derive(Debug)]
 struct Slot<H> {
@@ -92,6 +96,7 @@ impl<H: Host> World<H> {
             rng: Rng::new(seed),
             link,
             links: BTreeMap::new(),
+            link_rule: None,
             hosts: Vec::new(),
             addresses: Addresses::default(),
             nats: Vec::new(),
@@ -209,9 +214,18 @@ impl<H: Host> World<H> {
         }
     }
 
-    /// Changes the link between all hosts that have none of their own.
+    /// Changes the link between all hosts that have none of their own, and ends a
+    /// [rule](Self::set_link_rule).
     pub fn set_link(&mut self, link: Link) {
         self.link = link;
+        self.link_rule = None;
+    }
+
+    /// Gives what one host sends to another the link that the rule names, where it has none of its
+    /// own. So each pair of thousands can have a latency without anybody keeping all of them; the
+    /// rule must name the same whenever it is asked.
+    pub fn set_link_rule(&mut self, rule: impl Fn(HostId, HostId) -> Link + Send + 'static) {
+        self.link_rule = Some(Box::new(rule));
     }
 
     /// Gives what `from` sends to `to` a link of its own. The way back is another.

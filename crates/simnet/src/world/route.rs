@@ -205,10 +205,12 @@ impl<H: Host> World<H> {
     }
 
     fn link_between(&self, from: HostId, to: HostId) -> Link {
-        if self.links.is_empty() {
-            return self.link;
+        if !self.links.is_empty()
+            && let Some(own) = self.links.get(&(from, to))
+        {
+            return *own;
         }
-        self.links.get(&(from, to)).copied().unwrap_or(self.link)
+        self.link_rule.as_ref().map_or(self.link, |rule| rule(from, to))
     }
 
     /// The host's first address of the family of `to`.

@@ -104,3 +104,27 @@ fn the_common_link_may_change() {
     world.run_for(secs(1));
     assert_eq!(world.statistics().lost.link, 1);
 }
+
+#[test]
+fn a_rule_gives_each_pair_its_link() {
+    let (mut world, ids) = world(Link::with_latency(ms(1)), 3);
+    world.set_link_rule(|from, to| Link::with_latency(ms((10 * from.index() + to.index()) as u64)));
+    world.set_link_between(ids[0], ids[2], Link::with_latency(ms(50)));
+    let start = world.now();
+    for (from, to) in [(0, 1), (1, 0), (2, 1), (0, 2)] {
+        send(&mut world, ids[from], address(to), from as u32);
+    }
+    world.run_for(secs(1));
+    let came = |to: usize| -> Vec<_> {
+        let received = world.host(ids[to]).received.iter();
+        received.map(|(at, _)| (*at - start).as_millis()).collect()
+    };
+    assert_eq!([came(0), came(1), came(2)], [vec![10], vec![1, 21], vec![50]]);
+
+    world.set_link(Link::with_latency(ms(7)));
+    let start = world.now();
+    send(&mut world, ids[2], address(1), 2);
+    world.run_for(secs(1));
+    let (last, _) = world.host(ids[1]).received.last().unwrap();
+    assert_eq!((*last - start).as_millis(), 7);
+}
