@@ -8,6 +8,8 @@ use super::{
 
 const HASH_SIZE: usize = 32;
 const SIGNATURE_SIZE: usize = 65;
+/// What PING, PONG, FINDNODE and ENRREQUEST fit in.
+const SMALL_PACKET_SIZE: usize = 256;
 const SIGNED_AT: usize = HASH_SIZE + SIGNATURE_SIZE;
 
 /// A datagram of the right size and a known type, with the right hash.
@@ -89,8 +91,13 @@ impl Packet {
         if !self.is_encodable() {
             return Err(EncodeError::Record);
         }
-        // The type goes in front of the data.
-        let mut buffer = BytesMut::with_capacity(MAX_PACKET_SIZE);
+        // Most packets are a fraction of the largest, and allocators are quicker with those. The
+        // type goes in front of the data.
+        let capacity = match self {
+            Self::Neighbors(_) | Self::EnrResponse(_) => MAX_PACKET_SIZE,
+            _ => SMALL_PACKET_SIZE,
+        };
+        let mut buffer = BytesMut::with_capacity(capacity);
         buffer.resize(SIGNED_AT, 0);
         buffer.extend_from_slice(&[self.kind().code()]);
         encode(self, &mut buffer);

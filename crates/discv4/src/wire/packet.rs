@@ -302,8 +302,7 @@ impl Neighbor {
 
 /// Appends the RLP of a packet.
 pub(super) fn encode(packet: &Packet, buffer: &mut BytesMut) {
-    // The size of the buffer is known only at its end, so the list is.
-    let mut rlp = RlpStream::new_with_buffer(buffer.split_off(buffer.len()));
+    let mut rlp = RlpStream::new_with_buffer(std::mem::take(buffer));
     rlp.begin_unbounded_list();
     match packet {
         Packet::Ping(ping) => {
@@ -343,7 +342,7 @@ pub(super) fn encode(packet: &Packet, buffer: &mut BytesMut) {
         }
     }
     rlp.finalize_unbounded_list();
-    buffer.unsplit(rlp.out());
+    *buffer = rlp.out();
 }
 
 fn append_endpoint(rlp: &mut RlpStream, endpoint: &Endpoint) {
