@@ -34,7 +34,15 @@ impl Restart {
     /// A bit more than an hour of peace, an hour of attack, the restart, and a quarter of an hour;
     /// all but the end in a 15th of the time.
     pub(crate) fn new(nodes: usize, means: Means, defences: Defences) -> Self {
-        let haste = 15;
+        Self::in_haste(15, nodes, means, defences)
+    }
+
+    /// The same in the 60th.
+    pub(crate) fn brief(means: Means, defences: Defences) -> Self {
+        Self { after: Duration::from_mins(1), ..Self::in_haste(60, 100, means, defences) }
+    }
+
+    fn in_haste(haste: u32, nodes: usize, means: Means, defences: Defences) -> Self {
         Self {
             nodes,
             means,

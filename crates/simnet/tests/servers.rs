@@ -1,0 +1,80 @@
+//! Whole servers in virtual time: they find one another, and who attacks one of them does not
+//! become all that it sees. The programs `network` and `eclipse` do the same at length.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+
+#[expect(dead_code, reason = "programs use the rest")]
+#[path = "../examples/support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use devp2p_simnet::{assert_repeats, for_seeds};
+
+use self::support::{
+    attackers::Means,
+    defences::Defences,
+    eclipse::{LongRun, Restart, SIXTEEN_NETWORKS, TWO_ADDRESSES, long_run, restart},
+    network::{MAX_PEERS, Network, TARGET},
+    statistics::unevenness,
+};
+
+#[test]
+fn servers_fill_their_slots_from_one_bootnode() {
+    for_seeds(2, |seed| {
+        let mut network = Network::new(seed, 50, Defences::ALL, 1);
+        network.world.run_for(Duration::from_mins(1));
+        assert!(network.outbound().all(|outbound| outbound == TARGET));
+        assert!((0..50).all(|at| network.node(at).peers().count() <= MAX_PEERS));
+        assert_eq!(network.components(), 1);
+    });
+}
+
+#[test]
+fn two_addresses_do_not_eclipse_a_node_that_restarts() {
+    keeps_four_honest_peers(TWO_ADDRESSES);
+}
+
+#[test]
+fn sixteen_networks_do_not_eclipse_a_node_that_restarts() {
+    keeps_four_honest_peers(SIXTEEN_NETWORKS);
+}
+
+fn keeps_four_honest_peers(means: Means) {
+    for_seeds(10, |seed| {
+        let outcome = restart(seed, &Restart::brief(means, Defences::ALL));
+        assert_eq!(outcome.eclipsed, 0, "{outcome:?}");
+        assert!(outcome.fewest >= 4, "{outcome:?}");
+        assert!(outcome.inbound.hostile > 0, "there was an attack");
+    });
+}
+
+#[test]
+fn without_limits_and_memory_both_attacks_succeed() {
+    for means in [TWO_ADDRESSES, SIXTEEN_NETWORKS] {
+        let attack = Restart::brief(means, Defences::NONE);
+        let succeeds = (0..10).any(|seed| restart(seed, &attack).eclipsed > 0);
+        assert!(succeeds, "{means:?} are no test of any defence");
+    }
+}
+
+#[test]
+fn two_false_friends_stay_a_few_of_those_that_a_node_chose() {
+    let attack = LongRun {
+        nodes: 50,
+        means: TWO_ADDRESSES,
+        defences: Defences::ALL,
+        duration: Duration::from_mins(10),
+    };
+    let (outcome, first) = long_run(0, &attack, 20_000);
+    assert_eq!(outcome.eclipsed, 0, "{outcome:?}");
+    assert!(outcome.outbound.hostile <= 4 && outcome.fewest >= 4, "{outcome:?}");
+    // In one of 100 cases it is more by chance.
+    assert!(unevenness(&first) < 2.33, "{first:?}");
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    let mut attack = Restart::brief(TWO_ADDRESSES, Defences::ALL);
+    attack.nodes = 20;
+    assert_repeats(7, |seed| restart(seed, &attack).trace);
+}
