@@ -6,7 +6,7 @@
 //! take every connection, dial the victim without pause, and never hang up.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::{Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -84,7 +84,6 @@ pub(crate) struct Attackers {
     order: Vec<VecDeque<usize>>,
     /// The connections that they dialed and that were not refused.
     dialed: BTreeMap<u64, Identity>,
-    open: BTreeSet<u64>,
     next_dial: u64,
     rng: Rng,
     tick_at: Instant,
@@ -112,7 +111,6 @@ impl Attackers {
             effort: Effort::STEADY,
             order,
             dialed: BTreeMap::new(),
-            open: BTreeSet::new(),
             next_dial: 0,
             rng,
             tick_at: now,
@@ -283,12 +281,9 @@ impl Attackers {
                     self.send_piece(wire.number, Piece::Hello(key));
                 }
             }
-            Piece::Hello(_) => drop(self.open.insert(wire.number)),
-            Piece::Disconnect(_) | Piece::Reset => {
-                self.dialed.remove(&wire.number);
-                self.open.remove(&wire.number);
-            }
-            Piece::Alive => {}
+            Piece::Disconnect(_) | Piece::Reset => drop(self.dialed.remove(&wire.number)),
+            // It stays.
+            Piece::Hello(_) | Piece::Alive => {}
         }
     }
 
@@ -348,7 +343,6 @@ impl Host for Attackers {
 
     fn handle_unreachable(&mut self, _: Instant, _: SocketAddr) {
         self.dialed.clear();
-        self.open.clear();
     }
 
     fn handle_timeout(&mut self, now: Instant) {

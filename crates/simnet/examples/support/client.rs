@@ -28,7 +28,8 @@ use super::{
 const SETUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The connections that the system has accepted and the server has not.
 const BACKLOG: usize = 1_024;
-/// How often a peer says that it is there, as in the base protocol.
+/// How often a peer says that it is there, as in the base protocol: so it hears who is gone. Nobody is
+/// dropped for his silence; attackers would not be silent.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// How often the anchors are written.
 const ANCHOR_INTERVAL: Duration = Duration::from_mins(5);
