@@ -14,7 +14,7 @@ pub use self::{
     entry::Entry,
     revalidation::Check,
 };
-use self::{groups::Groups, revalidation::Pin, schedule::Schedule};
+use self::{entry::Pace, groups::Groups, revalidation::Pin, schedule::Schedule};
 use crate::{Contact, Group, Id};
 
 /// The buckets of a table. In a network of a million nodes those of distances below 240 are empty.
@@ -165,7 +165,7 @@ impl<V: Contact> Table<V> {
         self.put_back(now, entry, place, group).ok()
     }
 
-    /// A node did not answer a request, or not usefully. After
+    /// A node did not answer a request, or not usefully. So it is checked soon; and after
     /// [`max_failed_requests`](Config::max_failed_requests) in a row it is dropped, even if it
     /// passes its checks, unless its bucket is nearly empty.
     pub fn request_failed(&mut self, now: Instant, id: &Id) {
@@ -174,8 +174,11 @@ impl<V: Contact> Table<V> {
         let enough = bucket.entries.len() >= few;
         let Some(entry) = bucket.iter_mut().find(|entry| entry.id() == *id) else { return };
         entry.failed_requests = entry.failed_requests.saturating_add(1);
+        entry.pace = Pace::Fast;
         if entry.failed_requests >= limit && enough {
             self.remove(now, id);
+        } else {
+            self.fast.arm(now);
         }
     }
 

@@ -19,7 +19,7 @@ pub struct Entry<V> {
 /// Which of the two lists of checks a verified node is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// It failed its last check, or waited long for its place.
+    /// It failed its last check or request, or waited long for its place.
     Fast,
     /// It passed its last check.
     Slow,

@@ -88,8 +88,8 @@ impl<V: Contact> Table<V> {
     /// There are two lists, each with a node at a time at random, and a random pause of up to
     /// [`fast_interval`](super::Config::fast_interval) or
     /// [`slow_interval`](super::Config::slow_interval) in between. The slow one has the nodes that
-    /// passed their last check; the fast one those that failed it, and then the unverified ones for
-    /// whom there would be a place. Nodes come to fail at the slow pace only, so these get their
+    /// passed their last check; the fast one those that failed it, or a request since, and then the
+    /// unverified ones for whom there would be a place. Nodes come to fail at the slow pace only, so these get their
     /// turn, while no amount of them keeps a failing node in its place.
     ///
     /// This also gives free places to random verified nodes of those who wait.

@@ -286,3 +286,18 @@ fn a_node_whose_requests_fail_is_dropped_unless_there_are_few() {
     world.table.request_failed(world.now, &node);
     assert_eq!(world.table.place(&node), None);
 }
+
+#[test]
+fn a_node_whose_request_failed_is_checked_soon() {
+    let mut world = World::new();
+    for number in 0..10 {
+        world.verified(id(256, number), free(number));
+    }
+    let doubtful = id(256, 3);
+    for _ in 0..100 {
+        world.table.request_failed(world.now, &doubtful);
+        let checked = world.run(seconds(3), |_, _| true);
+        assert!(checked.iter().any(|(_, id)| *id == doubtful));
+        world.table.request_answered(&doubtful);
+    }
+}

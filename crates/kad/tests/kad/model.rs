@@ -213,6 +213,7 @@ impl Model {
         let (limit, few) = (self.config.max_failed_requests, self.config.min_bucket);
         let Some(known) = self.find(&id) else { return };
         known.failed_requests += 1;
+        known.passed_last = false;
         if known.failed_requests >= limit && placed >= few {
             self.take(&id);
         }
