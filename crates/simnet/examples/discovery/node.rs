@@ -1,0 +1,243 @@
+//! A node: the machine as it is shipped, and somebody who uses it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use devp2p_core::{
+    Host as NodeHost, Node as Enode, NodeId, NodeKey, PublicKey, Record, Rng, WallClock,
+};
+use devp2p_discv4::{
+    Config, Discv4, Event, Output, QueryId, Source,
+    wire::{Datagram, Packet, Signer, Target},
+};
+use devp2p_simnet::{Host, Transmit};
+
+use super::keys::StandIn;
+
+/// How nodes sign: with their key, or not at all.
+pub(crate) trait Sign: Signer {
+    fn with_key(key: &NodeKey) -> Self;
+}
+
+impl Sign for NodeKey {
+    fn with_key(key: &NodeKey) -> Self {
+        key.clone()
+    }
+}
+
+impl Sign for StandIn {
+    fn with_key(key: &NodeKey) -> Self {
+        Self(key.public_key())
+    }
+}
+
+/// What stays when a node is restarted.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) key: NodeKey,
+    pub(crate) id: NodeId,
+    pub(crate) address: SocketAddr,
+}
+
+impl Identity {
+    pub(crate) fn new(rng: &mut Rng, address: SocketAddr) -> Self {
+        let key = super::keys::node_key(rng);
+        Self { id: key.id(), key, address }
+    }
+
+    pub(crate) fn public_key(&self) -> PublicKey {
+        self.key.public_key()
+    }
+
+    pub(crate) fn node(&self) -> Enode {
+        let host = Some(NodeHost::Ip(self.address.ip()));
+        Enode::new(self.public_key(), host, self.address.port(), self.address.port())
+    }
+}
+
+/// A lookup that is over.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) target: NodeId,
+    /// Nearest first.
+    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) took: Duration,
+    /// How many nodes had to be asked one after the other to learn of the nearest, itself included.
+    pub(crate) hops: u32,
+}
+
+/// One life of a node.
+pub(crate) struct Node<S: Signer> {
+    pub(crate) machine: Discv4<S>,
+    own: NodeId,
+    now: Instant,
+    /// How often its user looks around, and when next.
+    pace: Option<Duration>,
+    look_at: Option<Instant>,
+    lookups: BTreeMap<QueryId, (Target, Instant)>,
+    /// How many nodes were asked one after the other until somebody named a node. Kept only while
+    /// a single lookup runs.
+    depths: BTreeMap<NodeId, u32>,
+    pub(crate) found: Vec<Found>,
+    pub(crate) taps: Taps,
+}
+
+/// What is noted of a node on request.
+#[derive(Default)]
+pub(crate) struct Taps {
+    /// What it sends to this address.
+    pub(crate) watched: Option<IpAddr>,
+    pub(crate) sent: Vec<(Instant, SocketAddr)>,
+    /// All that it receives.
+    pub(crate) records: bool,
+    pub(crate) received: VecDeque<(SocketAddr, Bytes)>,
+    /// The nodes that it names to others.
+    pub(crate) audits: bool,
+    pub(crate) named: u64,
+    /// Those of them that have not proved to it that they are there.
+    pub(crate) named_unproven: u64,
+}
+
+impl<S: Sign> Node<S> {
+    pub(crate) fn new(
+        now: Instant,
+        clock: WallClock,
+        identity: &Identity,
+        config: Config,
+        pace: Option<Duration>,
+        rng: &mut Rng,
+    ) -> Self {
+        let address = identity.address;
+        let record = Record::builder().seq(clock.unix_secs(now)).ip(address.ip());
+        let record = record.tcp(address.port()).udp(address.port()).sign(&identity.key).unwrap();
+        let first = pace.map(|pace| pace.mul_f64(rng.below(1_000) as f64 / 1_000.0));
+        Self {
+            machine: Discv4::new(
+                config,
+                S::with_key(&identity.key),
+                record,
+                rng.seed(),
+                now,
+                clock,
+            ),
+            own: identity.id,
+            now,
+            pace,
+            look_at: first.map(|first| now + first),
+            lookups: BTreeMap::new(),
+            depths: BTreeMap::new(),
+            found: Vec::new(),
+            taps: Taps::default(),
+        }
+    }
+
+    pub(crate) fn lookup(&mut self, now: Instant, target: Target) {
+        self.now = now;
+        let id = devp2p_kad::Id::new(*target.id().as_bytes());
+        let start = self.machine.table().closest_known(&id, 16).into_iter();
+        self.depths = start.map(|(id, _)| (NodeId::new(*id.as_bytes()), 1)).collect();
+        let query = self.machine.lookup(now, target);
+        self.lookups.insert(query, (target, now));
+    }
+
+    /// The ids in its table, and where they are.
+    pub(crate) fn table(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> {
+        let entries = self.machine.table().entries().map(|entry| entry.value());
+        entries.map(|contact| (contact.node().id(), contact.endpoint()))
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::LookupDone { query, nodes } => {
+                let Some((target, since)) = self.lookups.remove(&query) else { return };
+                let nodes: Vec<_> = nodes.iter().map(Enode::id).collect();
+                let hops = nodes.first().and_then(|id| self.depths.get(id));
+                let hops = hops.copied().unwrap_or(0);
+                let took = self.now - since;
+                self.found.push(Found { target: target.id(), nodes, took, hops });
+            }
+            Event::Failed { query, error } if self.lookups.contains_key(&query) => {
+                panic!("a lookup failed: {error}");
+            }
+            Event::Sighting { node, source: Source::Neighbors(by) } if !self.lookups.is_empty() => {
+                if let Some(depth) = self.depths.get(&by) {
+                    let depth = depth + 1;
+                    self.depths.entry(node.id()).or_insert(depth);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note_sent(&mut self, to: SocketAddr, bytes: &[u8]) {
+        if self.taps.watched == Some(to.ip()) {
+            self.taps.sent.push((self.now, to));
+        }
+        if !self.taps.audits {
+            return;
+        }
+        let packet = Datagram::parse(bytes).and_then(|datagram| datagram.packet());
+        let Ok(Packet::Neighbors(neighbors)) = packet else { return };
+        for neighbor in neighbors.nodes {
+            self.taps.named += 1;
+            let id = NodeId::from(neighbor.public_key);
+            if !self.machine.is_bonded(self.now, id, neighbor.udp_addr()) {
+                self.taps.named_unproven += 1;
+            }
+        }
+    }
+
+    pub(crate) const fn id(&self) -> NodeId {
+        self.own
+    }
+}
+
+impl<S: Sign> Host for Node<S> {
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        self.now = now;
+        if self.taps.records {
+            self.taps.received.push_back((from, Bytes::copy_from_slice(bytes)));
+        }
+        self.machine.handle_datagram(now, from, bytes);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look_at = self.pace.map(|pace| now + pace);
+            self.machine.lookup_random(now);
+        }
+        self.machine.handle_timeout(now);
+    }
+
+    fn poll_transmit(&mut self) -> Option<Transmit> {
+        loop {
+            match self.machine.poll_output()? {
+                Output::Event(event) => self.handle_event(event),
+                Output::Transmit(transmit) => {
+                    self.note_sent(transmit.to, &transmit.bytes);
+                    return Some(Transmit::datagram(transmit.to, transmit.bytes));
+                }
+            }
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        [self.machine.poll_timeout(), self.look_at].into_iter().flatten().min()
+    }
+}
+
+impl Taps {
+    /// The most packets that went to the watched address within a second.
+    pub(crate) fn most_in_a_second(&self) -> usize {
+        let within = |first: usize| {
+            let rest = self.sent.get(first..).unwrap_or(&[]).iter();
+            rest.take_while(|(at, _)| *at < self.sent[first].0 + Duration::from_secs(1)).count()
+        };
+        (0..self.sent.len()).map(within).max().unwrap_or(0)
+    }
+}
