@@ -19,6 +19,7 @@ pub(crate) const COMMANDS: usize = 64;
 /// What a handle asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
+    AddBootstrapNode(Node),
     AddNode(Node),
     Close,
     FindNode(Node, Target, Answer<Vec<Node>>),
@@ -38,7 +39,7 @@ impl Command {
     /// Whether nobody waits for the answer any more.
     pub(crate) fn is_abandoned(&self) -> bool {
         match self {
-            Self::AddNode(_) | Self::Close => false,
+            Self::AddBootstrapNode(_) | Self::AddNode(_) | Self::Close => false,
             Self::FindNode(.., answer)
             | Self::RandomLookup(answer)
             | Self::NodesToMeet(_, answer) => answer.is_abandoned(),

@@ -129,6 +129,16 @@ impl Handle {
         self.send(Command::AddNode(node)).await
     }
 
+    /// Tells of one more bootstrap node. It is tried at once, and like those of
+    /// [`Config::bootstrap_nodes`](crate::Config::bootstrap_nodes) never forgotten. One that is
+    /// known by its id is from now on to be found at this address.
+    ///
+    /// # Errors
+    /// None but [`QueryError::Closed`].
+    pub async fn add_bootstrap_node(&self, node: Node) -> Result<(), QueryError> {
+        self.send(Command::AddBootstrapNode(node)).await
+    }
+
     /// Verified nodes, without end.
     pub fn nodes(&self) -> Nodes {
         Nodes::new(self.clone())

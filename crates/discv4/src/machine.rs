@@ -248,6 +248,14 @@ impl<S: Signer> Discv4<S> {
         self.advance(now);
     }
 
+    /// Tells of one more of the [bootstrap nodes](Config::bootstrap_nodes), whose name was looked up
+    /// for example: it is tried at once, and never forgotten. One that is known by its id is from
+    /// now on to be found at this address.
+    pub fn add_bootstrap_node(&mut self, now: Instant, node: Node) {
+        self.pin(now, node);
+        self.advance(now);
+    }
+
     /// What an earlier run remembered; best told before anything else.
     pub fn add_seeds(&mut self, now: Instant, seeds: Vec<Seed>) {
         for seed in seeds.into_iter().take(self.config.max_bonds) {

@@ -298,6 +298,7 @@ impl<S: Signer> Service<S> {
                 (machine.request_enr(now, &node), Query::Enr(answer))
             }
             Command::Resolve(key, answer) => (machine.resolve(now, key), Query::Resolve(answer)),
+            Command::AddBootstrapNode(node) => return machine.add_bootstrap_node(now, node),
             Command::AddNode(node) => return machine.add_node(now, node),
             Command::Close => return self.end(),
             Command::Statistics(answer) => return answer.give(Ok(self.statistics())),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use devp2p_core::{DiscoveryVersion, Host, Node, NodeKey, PublicKey, Rng, Seed, WallClock};
-use devp2p_discv4::{Handle, Nodes, Rows, Service};
+use devp2p_discv4::{Handle, Nodes, QueryError, Rows, Service, TableInfo};
 use futures::{Stream, future::BoxFuture, stream};
 use tokio::time::sleep;
 use tracing::{debug, error, trace};
@@ -17,7 +17,7 @@ use tracing::{debug, error, trace};
 use crate::{
     Config, Dialer, Discovery, DiscoveryShares, NodeDb, Row,
     discovery::Candidates,
-    runtime::{OwnRecord, Shared, lock},
+    runtime::{OwnRecord, Shared, lock, now},
     udp::{DatagramService, Socket, Transmit, Udp},
 };
 
@@ -184,46 +184,132 @@ async fn remember(mut rows: Rows, db: Arc<dyn NodeDb>) {
     }
 }
 
-/// How often the names of bootstrap nodes are looked up again: those that failed, and the others,
-/// whose address may change.
-const NAME_RETRY: Duration = Duration::from_mins(1);
+/// How often it is looked whether the bootstrap nodes with a name are there. The names of those that
+/// are not are looked up again then.
+const NAME_RETRY: Duration = Duration::from_secs(30);
+
+/// How often the names of the others are: their addresses may change, too.
 const NAME_REFRESH: Duration = Duration::from_mins(30);
 
-/// Looks up the bootstrap nodes that have only a name, for ever, and tells the discovery of them.
+/// How many addresses of one name are tried. Names of nodes have one or two.
+const MAX_ADDRESSES: usize = 8;
+
+/// Looks up the bootstrap nodes that have only a name, and tells the discovery of them, until that
+/// has ended.
 async fn look_up_names(named: Vec<Node>, dialer: Arc<dyn Dialer>, handle: Handle) {
-    if named.is_empty() {
-        return;
-    }
-    loop {
-        let mut pause = NAME_REFRESH;
-        for node in &named {
-            let Some(Host::Dns(name)) = node.host() else { continue };
-            match dialer.resolve(name).await {
-                Ok(ips) => {
-                    for ip in ips {
-                        if handle.add_node(node.with_ip(ip)).await.is_err() {
-                            // The discovery has ended.
-                            return;
-                        }
-                    }
-                }
-                Err(error) => {
-                    debug!(%node, err = %error, "DNS lookup of bootstrap node failed");
-                    pause = NAME_RETRY;
-                }
+    let mut named: Vec<_> = named.into_iter().map(|node| (node, now())).collect();
+    while !named.is_empty() {
+        let Ok(table) = handle.table().await else { return };
+        for (node, refresh_at) in &mut named {
+            if now() < *refresh_at && is_verified(&table, node) {
+                continue;
+            }
+            match look_up_name(node, dialer.as_ref(), &handle).await {
+                Ok(true) => *refresh_at = now() + NAME_REFRESH,
+                Ok(false) => {}
+                Err(_) => return,
             }
         }
-        sleep(pause).await;
+        sleep(NAME_RETRY).await;
     }
+}
+
+/// Whether the node is known to be there, with a place in the table or without.
+fn is_verified(table: &TableInfo, node: &Node) -> bool {
+    let mut entries =
+        table.buckets.iter().flat_map(|bucket| bucket.entries.iter().chain(&bucket.replacements));
+    entries.any(|entry| entry.node.id() == node.id() && entry.is_verified())
+}
+
+/// Whether the node answers at an address of its name. The discovery is told the first at which it
+/// does, or else the first of all. An error says that the discovery has ended.
+async fn look_up_name(
+    node: &Node,
+    dialer: &dyn Dialer,
+    handle: &Handle,
+) -> Result<bool, QueryError> {
+    let Some(Host::Dns(name)) = node.host() else { return Ok(true) };
+    let ips = match dialer.resolve(name).await {
+        Ok(ips) => ips,
+        Err(error) => {
+            debug!(%node, err = %error, "DNS lookup of bootstrap node failed");
+            return Ok(false);
+        }
+    };
+    let found: Vec<_> = ips.into_iter().take(MAX_ADDRESSES).map(|ip| node.with_ip(ip)).collect();
+    for node in &found {
+        match handle.ping(node).await {
+            Ok(_) => return handle.add_bootstrap_node(node.clone()).await.map(|()| true),
+            Err(QueryError::Closed) => return Err(QueryError::Closed),
+            Err(error) => debug!(%node, err = %error, "Bootstrap node does not answer"),
+        }
+    }
+    if let Some(node) = found.into_iter().next() {
+        handle.add_bootstrap_node(node).await?;
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        collections::BTreeSet,
+        future::{poll_fn, ready},
+        io,
+        net::IpAddr,
+        sync::Mutex,
+    };
+
+    use devp2p_core::LocalRecord;
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::Io;
 
     fn node(n: u8, host: Option<Host>) -> Node {
         let key = NodeKey::from_bytes(&[n; 32]).unwrap();
         Node::new(key.public_key(), host, 30303, 30303)
+    }
+
+    /// Writes down when it is asked for a name.
+    #[derive(Debug, Default)]
+    struct Names(Mutex<Vec<Instant>>);
+
+    impl Dialer for Names {
+        fn dial(&self, _: &Node) -> BoxFuture<'static, io::Result<Io>> {
+            Box::pin(ready(Err(io::ErrorKind::NotFound.into())))
+        }
+
+        fn resolve(&self, _: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+            lock(&self.0).push(now());
+            Box::pin(ready(Ok(vec![IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])])))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_looked_up_again_while_its_node_is_silent() {
+        let key = NodeKey::from_bytes(&[9; 32]).unwrap();
+        let record = LocalRecord::new(key.clone(), None, 0).unwrap();
+        let options = devp2p_discv4::Config::default();
+        let record = Arc::new(Mutex::new(record));
+        let (mut service, handle) = Service::new(options, key, record, Vec::new(), [1; 32]);
+        let sent = Arc::new(Mutex::new(BTreeSet::new()));
+        let seen = Arc::clone(&sent);
+        tokio::spawn(async move {
+            while let Some(transmit) = poll_fn(|cx| service.poll_transmit(cx)).await {
+                lock(&seen).insert(transmit.to);
+            }
+        });
+        let (names, start) = (Arc::new(Names::default()), now());
+        let named = vec![node(1, Some(Host::Dns("node.example".into())))];
+        let looking = look_up_names(named, Arc::<Names>::clone(&names), handle);
+        timeout(Duration::from_mins(10), looking).await.unwrap_err();
+        let asked = lock(&names.0).clone();
+        assert_eq!(asked[0], start);
+        assert!(asked.windows(2).all(|pair| pair[1] - pair[0] <= Duration::from_mins(1)));
+        assert!(asked.len() >= 10, "{}", asked.len());
+        let addresses = ["192.0.2.1:30303", "192.0.2.2:30303"].map(|addr| addr.parse().unwrap());
+        assert_eq!(*lock(&sent), BTreeSet::from(addresses), "each address is tried");
     }
 
     #[test]

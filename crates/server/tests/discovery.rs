@@ -48,12 +48,27 @@ async fn stop(servers: impl IntoIterator<Item = Handle>) {
     }
 }
 
+/// Waits until the server's discovery has verified a node.
+async fn wait_for_nodes(server: &Handle) {
+    let discovery = server.discv4().unwrap();
+    let found = async {
+        while discovery.table().await.unwrap().entries().next().is_none() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), found).await.unwrap();
+}
+
 /// A node that is nothing but discovery.
 fn bootnode(n: u16) -> (Node, JoinHandle<io::Result<()>>) {
+    bootnode_at(n, ANY_PORT)
+}
+
+fn bootnode_at(n: u16, addr: SocketAddr) -> (Node, JoinHandle<io::Result<()>>) {
     let record = Arc::new(Mutex::new(LocalRecord::new(key(n), None, 0).unwrap()));
     let seed = Rng::from_os().unwrap().seed();
     let (service, handle) = Service::new(Config::default(), key(n), record, Vec::new(), seed);
-    let socket = Socket::bind(ANY_PORT).unwrap();
+    let socket = Socket::bind(addr).unwrap();
     let addr = socket.local_addr().unwrap();
     let node = Node::new(key(n).public_key(), Some(Host::Ip(addr.ip())), 0, addr.port());
     let running = tokio::spawn(async move {
@@ -227,9 +242,7 @@ async fn a_static_node_without_an_address_is_found() {
     let (boot, running) = bootnode(9);
     let one = knowing(1, &boot).configure(|config| config.no_dial = true).start().await.unwrap();
     // It waits until the other one is in the bootnode's table.
-    while one.discv4().unwrap().table().await.unwrap().entries().next().is_none() {
-        sleep(Duration::from_millis(10)).await;
-    }
+    wait_for_nodes(&one).await;
     let nameless = Node::from(key(1).public_key());
     // Without a slot for candidates: only the static list has it dialed.
     let two = knowing(2, &boot)
@@ -258,16 +271,8 @@ async fn the_nodes_of_an_earlier_run_are_found_without_a_bootnode() {
             config.discv4.remember_checks = 0;
         })
     };
-    let known = async |server: &Handle| {
-        let full = async {
-            while server.discv4().unwrap().table().await.unwrap().entries().next().is_none() {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(Duration::from_secs(20), full).await
-    };
     let first = eager(knowing(1, &boot)).start().await.unwrap();
-    known(&first).await.unwrap();
+    wait_for_nodes(&first).await;
     let remembered = async {
         while devp2p_server::NodeDb::open(&db.clone(), id(1), 0).await.unwrap().seeds.is_empty() {
             sleep(Duration::from_millis(10)).await;
@@ -277,7 +282,7 @@ async fn the_nodes_of_an_earlier_run_are_found_without_a_bootnode() {
     first.stop().await;
 
     let second = eager(builder(1)).start().await.unwrap();
-    known(&second).await.unwrap();
+    wait_for_nodes(&second).await;
     second.stop().await;
     running.abort();
 }
@@ -307,5 +312,29 @@ async fn a_bootnode_can_have_a_name() {
     let two = knowing(2, &boot).start().await.unwrap();
     wait_for_peers(&one, 1).await;
     stop([one, two]).await;
+    running.abort();
+}
+
+#[tokio::test]
+async fn a_bootnode_with_a_name_may_come_late() {
+    let silent = UdpSocket::bind(ANY_PORT).await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let host = Some(Host::Dns("boot.example".into()));
+    let named = Node::new(key(9).public_key(), host, 0, address.port());
+    let one = knowing(1, &named).dialer(Names::default()).configure(|config| {
+        config.discv4.table.pin_interval = Duration::from_millis(200);
+    });
+    let one = one.start().await.unwrap();
+    // One that a stranger named would be forgotten by now.
+    let tries = async {
+        for _ in 0..5 {
+            silent.recv_from(&mut [0; 1_280]).await.unwrap();
+        }
+    };
+    timeout(Duration::from_secs(20), tries).await.unwrap();
+    drop(silent);
+    let (_boot, running) = bootnode_at(9, address);
+    wait_for_nodes(&one).await;
+    one.stop().await;
     running.abort();
 }

@@ -131,12 +131,18 @@ impl<S: Signer> Discv4<S> {
 
     pub(super) fn pin_bootnodes(&mut self, now: Instant) {
         for node in self.config.bootstrap_nodes.clone() {
-            if let Some(contact) = self.contact_of(node)
-                && self.check_contact(&contact).is_ok()
-            {
-                // More than the table takes are left out.
-                let _ = self.table.pin(now, kad_id(contact.id()), contact);
-            }
+            self.pin(now, node);
+        }
+    }
+
+    /// Makes it a bootnode, if it is not one already at this very endpoint.
+    pub(super) fn pin(&mut self, now: Instant, node: Node) {
+        if let Some(contact) = self.contact_of(node)
+            && self.check_contact(&contact).is_ok()
+            && !self.is_pinned(&contact)
+        {
+            // More than the table takes are left out.
+            let _ = self.table.pin(now, kad_id(contact.id()), contact);
         }
     }
 

@@ -26,6 +26,29 @@ fn a_bootnode_that_is_down_is_tried_within_a_minute_for_ever() {
 }
 
 #[test]
+fn a_bootnode_that_is_named_later_is_one_and_may_move() {
+    let (old, new) = (Stranger::new(100, "66.6.6.6:30303"), Stranger::new(100, "67.6.6.6:30303"));
+    let mut world = World::new();
+    world.add(0, addr_of(0), limited());
+    world.run(secs(100));
+    world.call(0, |machine, now| machine.add_bootstrap_node(now, old.node()));
+    assert_eq!(world.kinds_to(old.endpoint), [PacketKind::Ping], "at once");
+    world.call(0, |machine, now| machine.add_bootstrap_node(now, old.node()));
+    assert_eq!(world.kinds_to(old.endpoint).len(), 1, "and not for being named again");
+    world.run(hours(1));
+    let tries = world.kinds_to(old.endpoint).len();
+    assert!(tries >= 60, "{tries}");
+
+    world.call(0, |machine, now| machine.add_bootstrap_node(now, new.node()));
+    assert_eq!(world.kinds_to(new.endpoint), [PacketKind::Ping]);
+    world.run(hours(1));
+    assert_eq!(world.kinds_to(old.endpoint).len(), tries, "it is not there any more");
+    assert!(world.kinds_to(new.endpoint).len() >= 60);
+    new.bond(&mut world, 0);
+    assert!(world.peers[0].knows(new.id()));
+}
+
+#[test]
 fn a_network_forms_again_after_an_outage_of_its_bootnode() {
     let mut world = World::network(4, |_| {});
     world.peers[0].is_up = false;
