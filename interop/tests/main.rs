@@ -8,4 +8,5 @@ mod drivers;
 mod ethereumjs;
 mod geth;
 mod idle;
+mod mixed;
 mod programs;
