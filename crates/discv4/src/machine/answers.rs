@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use devp2p_core::{EndpointClass, Family, NodeId, Record, check_relay_addr, classify};
+use devp2p_core::{Family, NodeId, Record, check_relay_addr};
 use devp2p_kad::Place;
 
 use super::{
@@ -108,8 +108,9 @@ impl<S: Signer> Discv4<S> {
 
     fn tell_vote(&mut self, voter: SocketAddr, pong: &Pong) {
         let Some(endpoint) = pong.to.udp_addr() else { return };
-        let is_unicast = !matches!(classify(endpoint.ip()), EndpointClass::Multicast);
-        if is_unicast && Family::of(endpoint.ip()) == Family::of(voter.ip()) {
+        // Nobody in the internet sees us at an address of a local network.
+        let is_credible = check_relay_addr(voter.ip(), endpoint).is_ok();
+        if is_credible && Family::of(endpoint.ip()) == Family::of(voter.ip()) {
             self.tell(Event::Vote { voter: voter.ip(), endpoint });
         }
     }

@@ -18,9 +18,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// another id. It begins when the node answers a PING of ours there: what strangers send makes no
 /// rows.
 ///
-/// Where there is no room, the newest rows of the prefix give way to new ones, or those of the
-/// fullest prefix: whoever makes up ids pushes out his own, and those who came before stay. Rows
-/// of nodes in the table never give way.
+/// Where there is no room, rows of the prefix give way to new ones, or those of the fullest prefix:
+/// those at the endpoint with most of them, then those at such an address, then the newest. So
+/// whoever makes up ids pushes out his own, and neither those who came before nor those who come
+/// after. Rows of nodes in the table never give way.
 #[derive(Debug)]
 pub(super) struct Bonds {
     expiry: Duration,
@@ -104,7 +105,7 @@ impl Bonds {
     ) {
         if let Some(bond) = self.rows.get_mut(&(endpoint, id)) {
             bond.last_pong = now;
-        } else if self.make_room(now, endpoint.ip(), protects) {
+        } else if self.make_room(now, endpoint, protects) {
             self.insert(id, endpoint, now, None);
         }
     }
@@ -162,13 +163,13 @@ impl Bonds {
     fn make_room(
         &mut self,
         now: Instant,
-        ip: IpAddr,
+        endpoint: SocketAddr,
         protects: impl Fn(NodeId, SocketAddr) -> bool,
     ) -> bool {
-        let prefix = prefix_group(ip);
+        let prefix = prefix_group(endpoint.ip());
         let in_prefix = self.prefixes.get(&prefix).copied().unwrap_or(0);
-        if in_prefix >= self.max_per_prefix && !self.lan_policy.exempts(ip) {
-            return self.evict_from(now, prefix, &protects);
+        if in_prefix >= self.max_per_prefix && !self.lan_policy.exempts(endpoint.ip()) {
+            return self.evict_from(now, prefix, Some(endpoint), &protects);
         }
         if self.rows.len() < self.max {
             return true;
@@ -181,24 +182,35 @@ impl Bonds {
         self.rows.len() < self.max || {
             let fullest: Vec<_> =
                 self.by_fullness.iter().rev().map(|&(_, prefix)| prefix).take(64).collect();
-            fullest.into_iter().any(|prefix| self.evict_from(now, prefix, &protects))
+            let comes = |to| (to == prefix).then_some(endpoint);
+            fullest.into_iter().any(|from| self.evict_from(now, from, comes(from), &protects))
         }
     }
 
-    /// Removes a row of the prefix: an expired one, or else the newest.
+    /// Removes a row of the prefix, to which one is to come at `newcomer` if any: an expired one, or
+    /// else one of those where most are.
     fn evict_from(
         &mut self,
         now: Instant,
         prefix: Prefix,
+        newcomer: Option<SocketAddr>,
         protects: &impl Fn(NodeId, SocketAddr) -> bool,
     ) -> bool {
         let network = prefix.network();
         let first = SocketAddr::new(network.network(), 0);
         let last = SocketAddr::new(network.broadcast(), u16::MAX);
-        let rows = self.rows.range(range(first, last));
-        let evicted = rows
+        let rows = || self.rows.range(range(first, last));
+        let (mut at_endpoint, mut at_ip) = (BTreeMap::new(), BTreeMap::new());
+        for endpoint in rows().map(|((endpoint, _), _)| *endpoint).chain(newcomer) {
+            *at_endpoint.entry(endpoint).or_insert(0_usize) += 1;
+            *at_ip.entry(endpoint.ip()).or_insert(0_usize) += 1;
+        }
+        let evicted = rows()
             .filter(|((endpoint, id), _)| !protects(*id, *endpoint))
-            .max_by_key(|(_, bond)| (!self.is_fresh(now, bond.last_pong), bond.number))
+            .max_by_key(|((endpoint, _), bond)| {
+                let crowd = (at_endpoint.get(endpoint), at_ip.get(&endpoint.ip()));
+                (!self.is_fresh(now, bond.last_pong), crowd, bond.number)
+            })
             .map(|(key, _)| *key);
         let Some((endpoint, id)) = evicted else { return false };
         self.remove(endpoint, id);
@@ -322,6 +334,31 @@ mod tests {
         }
         bonds.proved(now, id(501), at("1.2.4.4:30303"), nobody);
         assert_eq!(bonds.len(), 4, "another prefix has room");
+    }
+
+    #[test]
+    fn in_a_full_prefix_those_give_way_of_whom_most_are_in_one_place() {
+        for flooder in ["1.2.3.4:6666", "1.2.3.5:6666"].map(at) {
+            // On an address of its own it may use all ports.
+            let ports = flooder.ip() == at("1.2.3.5:0").ip();
+            let (mut bonds, now) = bonds(100, 64);
+            let flood = |bonds: &mut Bonds, numbers: std::ops::Range<u16>| {
+                for number in numbers {
+                    let port = if ports { 2_000 + number } else { flooder.port() };
+                    bonds.proved(now, id(number), SocketAddr::new(flooder.ip(), port), nobody);
+                }
+            };
+            flood(&mut bonds, 1_000..1_100);
+            let honest: Vec<_> =
+                (0..20).map(|n| (id(n), at(&format!("1.2.3.4:{}", 4_000 + n)))).collect();
+            for &(id, endpoint) in &honest {
+                bonds.proved(now, id, endpoint, nobody);
+            }
+            flood(&mut bonds, 2_000..3_000);
+            let stay = honest.iter().filter(|(id, at)| bonds.is_proven(now, *id, *at)).count();
+            assert_eq!(stay, 20, "{flooder}");
+            assert_eq!(bonds.len(), 64);
+        }
     }
 
     #[test]

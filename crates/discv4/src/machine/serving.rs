@@ -63,12 +63,10 @@ impl<S: Signer> Discv4<S> {
         }
     }
 
-    /// Asks the sender of a PING to prove that it is there.
+    /// Asks the sender of a PING to prove that it is there, whoever else is asked there: else whoever
+    /// forges PINGs from that endpoint keeps its owner out.
     fn ping_back(&mut self, now: Instant, contact: Contact) {
-        let endpoint = contact.endpoint();
-        let is_waiting = self.requests.of_kind(endpoint, PacketKind::Ping).next().is_some();
-        let sent = !is_waiting
-            && self.limits.ping_back(now, endpoint.ip())
+        let sent = self.limits.ping_back(now, contact.endpoint().ip())
             && self.send_ping(now, contact, Purpose::PingBack).is_ok();
         if !sent {
             count_one(&mut self.statistics.ping_backs_held);

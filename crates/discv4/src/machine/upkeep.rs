@@ -105,8 +105,8 @@ impl<S: Signer> Discv4<S> {
     }
 
     /// Whether a PING may go to a node that nobody but others may have named. One that has proved
-    /// that it is there is free. To the others goes one a second for each address, and only one at
-    /// a time to an endpoint, whatever is said of who is there.
+    /// that it is there is free. To the others goes one a second for each address, whatever is said
+    /// of who is there. What was sent for a PING from there does not count: anybody can forge those.
     pub(super) fn may_contact(&mut self, now: Instant, contact: &Contact) -> bool {
         let (id, endpoint) = (contact.id(), contact.endpoint());
         if self.bonds.is_proven(now, id, endpoint)
@@ -114,8 +114,7 @@ impl<S: Signer> Discv4<S> {
         {
             return true;
         }
-        let is_waiting = self.requests.of_kind(endpoint, PacketKind::Ping).next().is_some();
-        let may = !is_waiting && self.limits.hearsay(now, endpoint.ip());
+        let may = self.limits.hearsay(now, endpoint.ip());
         if !may {
             count_one(&mut self.statistics.hearsay_held);
         }

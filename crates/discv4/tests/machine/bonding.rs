@@ -197,7 +197,7 @@ fn nodes_of_the_table_keep_each_others_proof_for_days() {
 }
 
 #[test]
-fn only_one_ping_at_a_time_goes_back_to_an_endpoint() {
+fn only_one_ping_at_a_time_goes_back_to_an_id_at_an_endpoint() {
     let (mut world, stranger) = world();
     for number in 100..110 {
         let other = Stranger { endpoint: stranger.endpoint, ..Stranger::new(number, "1.1.1.1:1") };
@@ -205,9 +205,38 @@ fn only_one_ping_at_a_time_goes_back_to_an_endpoint() {
         other.ping(&mut world, 0);
     }
     let kinds = world.kinds_to(stranger.endpoint);
-    assert_eq!(kinds.iter().filter(|kind| **kind == PacketKind::Ping).count(), 1);
+    assert_eq!(kinds.iter().filter(|kind| **kind == PacketKind::Ping).count(), 10);
     assert_eq!(kinds.iter().filter(|kind| **kind == PacketKind::Pong).count(), 20);
-    assert_eq!(world.peers[0].machine.statistics().ping_backs_held, 18);
+}
+
+#[test]
+fn forged_pings_from_a_nodes_endpoint_do_not_keep_it_out() {
+    // Two a second keep a PING back to another id open there all the time.
+    let forge = |world: &mut World, number: u32, endpoint| {
+        let forger = Stranger { endpoint, ..Stranger::new(number, "1.1.1.1:1") };
+        forger.ping(world, 0);
+    };
+    let (mut world, node) = world();
+    for number in 1_000..1_020 {
+        forge(&mut world, number, node.endpoint);
+        world.run(ms(480));
+    }
+    forge(&mut world, 1_020, node.endpoint);
+    node.bond(&mut world, 0);
+
+    // Likewise where we begin.
+    let other = Stranger::new(200, "77.7.7.7:30303");
+    forge(&mut world, 1_021, other.endpoint);
+    world.take_sent();
+    let named = other.node();
+    world.call(0, |machine, now| machine.add_node(now, named));
+    let mut seen = 0;
+    for number in 2_000..2_060 {
+        world.run(ms(480));
+        forge(&mut world, number, other.endpoint);
+        other.serve(&mut world, 0, &mut seen, Vec::new);
+    }
+    assert!(world.peers[0].machine.is_bonded(world.now, other.id(), other.endpoint));
 }
 
 #[test]
