@@ -29,8 +29,8 @@ pub struct Config {
     pub static_nodes: Vec<Node>,
     /// Good peers from before a restart, dialed before any candidate: so whoever fills our table
     /// with nodes of its own while we are away does not get all our slots. No more than
-    /// [`MAX_ANCHORS`](crate::MAX_ANCHORS) are used, the first ones. Each takes a slot until it was
-    /// dialed twice in vain.
+    /// [`MAX_ANCHORS`](crate::MAX_ANCHORS) are used, the first ones, in no more than half of the
+    /// slots, or in the only one. Each takes a slot until it was dialed twice in vain.
     pub anchors: Vec<Node>,
     /// Nodes to dial as a last resort, in turn.
     pub bootnodes: Vec<Node>,

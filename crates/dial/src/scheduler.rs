@@ -27,8 +27,8 @@ const MAX_STATIC_NODES: usize = 16_384;
 /// are looked at on each event.
 const MAX_BOOTNODES: usize = 64;
 
-/// How many anchors are dialed at the start. Few, so that they leave slots for new nodes: peers of
-/// a former run may have been chosen for us, too.
+/// How many anchors are dialed at the start. Few, and no more than every other slot has one, so that
+/// they leave slots for new nodes: peers of a former run may have been chosen for us, too.
 pub const MAX_ANCHORS: usize = 4;
 
 /// How often an anchor is dialed in vain before it is forgotten.
@@ -329,7 +329,8 @@ impl Scheduler {
     /// An anchor waits for its dial in a slot of its own, like a node to be dialed once more.
     fn add_anchor(&mut self, now: Instant, node: Node) {
         let id = node.id();
-        let most = MAX_ANCHORS.min(self.config.max_dialed);
+        let half = (self.config.max_dialed / 2).max(1);
+        let most = MAX_ANCHORS.min(half).min(self.config.max_dialed);
         if !self.config.dynamic || self.held.len() >= most || self.is_static(id) {
             return;
         }

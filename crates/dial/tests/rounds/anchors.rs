@@ -95,9 +95,12 @@ fn an_anchor_that_collided_is_dialed_again_soon() {
 }
 
 #[test]
-fn four_anchors_are_dialed_and_no_more_than_there_are_slots() {
-    world(10, 1..=6).dials("four", 1..=4);
-    world(2, 1..=6).dials("two slots", 1..=2);
+fn four_anchors_are_dialed_and_no_more_than_leave_half_of_the_slots() {
+    for (slots, dialed) in [(10, 4), (8, 4), (7, 3), (4, 2), (3, 1), (2, 1), (1, 1), (0, 0)] {
+        let mut world = world(slots, 1..=6);
+        world.dials(&format!("{slots} slots"), 1..=dialed);
+        assert_eq!(world.scheduler.wanted_candidates(), slots - dialed as usize);
+    }
     let mut twice = world(10, [1, 1, 1, 2]);
     twice.dials("each once", [1, 2]);
     let mut off = World::new(|config| {
