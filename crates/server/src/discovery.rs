@@ -8,7 +8,7 @@ use std::{
 };
 
 use devp2p_core::{Node, PublicKey};
-use futures::{Stream, future::BoxFuture};
+use futures::{Stream, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::{Sleep, sleep, sleep_until};
 
 use crate::{Mix, runtime};
@@ -95,14 +95,15 @@ impl Stream for FairMix {
 }
 
 impl Discovery for FairMix {
-    /// Asks the sources one after the other.
+    /// Asks all sources at once, and takes the first node that is found.
     fn resolve(&self, public_key: PublicKey) -> BoxFuture<'static, Option<Node>> {
         let sources = self.sources.iter().flatten();
-        let lookups: Vec<_> = sources.map(|source| source.resolve(public_key)).collect();
+        let mut lookups: FuturesUnordered<_> =
+            sources.map(|source| source.resolve(public_key)).collect();
         Box::pin(async move {
-            for lookup in lookups {
-                if let Some(node) = lookup.await {
-                    return Some(node);
+            while let Some(found) = lookups.next().await {
+                if found.is_some() {
+                    return found;
                 }
             }
             None
@@ -183,7 +184,7 @@ impl Discovery for NodeList {
 #[cfg(test)]
 mod tests {
     use devp2p_core::NodeKey;
-    use futures::{FutureExt as _, StreamExt as _, stream};
+    use futures::{FutureExt as _, future::pending, stream};
 
     use super::*;
 
@@ -228,5 +229,31 @@ mod tests {
         let mix = FairMix::new([source(&[]), Box::new(list) as Box<dyn Discovery>]);
         assert_eq!(mix.resolve(node(2).public_key()).await, Some(node(2)));
         assert_eq!(mix.resolve(node(3).public_key()).await, None);
+    }
+
+    /// Searches for ever.
+    struct Slow;
+
+    impl Stream for Slow {
+        type Item = Node;
+
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Node>> {
+            Poll::Pending
+        }
+    }
+
+    impl Discovery for Slow {
+        fn resolve(&self, _: PublicKey) -> BoxFuture<'static, Option<Node>> {
+            Box::pin(pending())
+        }
+    }
+
+    #[test]
+    fn a_slow_source_does_not_hold_up_a_search() {
+        let list = NodeList::new([node(1)]);
+        let sources = [Box::new(Slow) as Box<dyn Discovery>, Box::new(list), source(&[])];
+        let mix = FairMix::new(sources);
+        assert_eq!(mix.resolve(node(1).public_key()).now_or_never(), Some(Some(node(1))));
+        assert_eq!(mix.resolve(node(2).public_key()).now_or_never(), None, "it may be found yet");
     }
 }
