@@ -1,6 +1,8 @@
 //! The options of a server, under geth's names.
 
 mod dial;
+#[cfg(feature = "discv4")]
+mod discv4;
 mod problem;
 mod shares;
 
@@ -10,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{Host, NetRestrict, Node, NodeKey};
+use devp2p_core::{Host, LanPolicy, NetRestrict, Node, NodeKey};
 use devp2p_peer::{Hello, Protocol, check_protocols};
 
 pub use self::{
@@ -64,6 +66,9 @@ pub struct Config {
     pub disc_addr: Option<SocketAddr>,
     /// The only networks to connect with, where it is set.
     pub net_restrict: Option<NetRestrict>,
+    /// Whether limits by address hold in local networks too: those on inbound connections, on dials,
+    /// and in discovery. Default no.
+    pub lan_policy: LanPolicy,
     /// The subprotocols.
     pub protocols: Vec<Protocol>,
     /// The TCP address to listen on; port 0 takes a free one, `None` does not listen. Default
@@ -82,7 +87,7 @@ pub struct Config {
     /// In which shares the sources of candidates are mixed.
     pub shares: DiscoveryShares,
     /// The limits on inbound connections by address. `net_restrict` above wins over the one in
-    /// here.
+    /// here, where it is set, and `lan_policy` always.
     pub inbound: InboundLimits,
     /// How long the whole set-up of a connection may take once its stream is open. Default 5 s.
     pub setup_timeout: Duration,
@@ -91,8 +96,8 @@ pub struct Config {
     /// The limits and deadlines of RLPx.
     #[cfg(feature = "rlpx")]
     pub rlpx: devp2p_rlpx::Config,
-    /// The limits and intervals of discovery v4. `bootstrap_nodes` and `net_restrict` above win
-    /// over those in here.
+    /// The limits and intervals of discovery v4. `bootstrap_nodes` and `lan_policy` above win over
+    /// those in here, and `net_restrict` where it is set.
     #[cfg(feature = "discv4")]
     pub discv4: devp2p_discv4::Config,
     /// A seed for every random choice, where a run must be repeatable. Default: the operating
@@ -110,7 +115,12 @@ impl Config {
     pub(crate) fn udp_addr(&self, own_listener: bool) -> Option<SocketAddr> {
         let tcp_addr = self.listen_addr.filter(|_| !own_listener);
         let addr = self.disc_addr.or(tcp_addr);
-        addr.filter(|_| cfg!(feature = "discv4") && !self.no_discovery && self.discovery_v4)
+        addr.filter(|_| cfg!(feature = "discv4") && self.wants_discovery())
+    }
+
+    /// Whether discovery runs if it has an address.
+    const fn wants_discovery(&self) -> bool {
+        !self.no_discovery && self.discovery_v4
     }
 
     /// How many peers may be dialed by the scheduler's own choice (geth's `MaxDialedConns`).
@@ -172,7 +182,7 @@ impl Config {
                 problems.push(Problem::StaticNodeWithoutPort(node.clone()));
             }
         }
-        if searches {
+        if self.wants_discovery() {
             let unreachable = self.bootstrap_nodes.iter().filter(|node| !has_udp_endpoint(node));
             problems.extend(unreachable.cloned().map(Problem::BootstrapNodeWithoutAddress));
         }
@@ -206,6 +216,8 @@ impl Config {
             check("rlpx.write_timeout", self.rlpx.write_timeout.is_zero());
             check("rlpx.max_message_size", self.rlpx.max_message_size == 0);
         }
+        #[cfg(feature = "discv4")]
+        zeros.extend(discv4::zeros(&self.discv4));
         zeros.extend(self.dial.zeros());
         zeros.extend(self.shares.zeros());
         zeros
@@ -222,6 +234,9 @@ impl Config {
                 |networks: &NetRestrict| addrs.iter().any(|addr| networks.contains(addr.ip()));
             !addrs.is_empty() && !self.net_restrict.as_ref().is_none_or(allowed)
         };
+        if self.wants_discovery() && !searches && !self.bootstrap_nodes.is_empty() {
+            warnings.push(Warning::BootstrapNodesNotAsked);
+        }
         if searches {
             let nodes = self.bootstrap_nodes.iter();
             let outside = nodes.filter(|node| is_outside(node.udp_addr().as_slice()));
@@ -253,14 +268,16 @@ impl Config {
         hello
     }
 
-    pub(crate) fn core(&self, key: &NodeKey) -> CoreConfig {
+    pub(crate) fn core(&self, key: &NodeKey, anchors: Vec<Node>) -> CoreConfig {
         let mut core = CoreConfig::new(key.id());
         core.max_peers = self.max_peers;
         core.max_inbound = self.max_inbound();
         core.max_pending_peers = self.max_pending_peers;
         core.has_protocols = !self.protocols.is_empty();
         core.trusted = self.trusted_nodes.iter().map(Node::id).collect();
+        core.anchors = anchors;
         core.inbound = self.inbound.clone();
+        core.inbound.lan_policy = self.lan_policy;
         if self.net_restrict.is_some() {
             core.inbound.net_restrict.clone_from(&self.net_restrict);
         }
@@ -269,6 +286,7 @@ impl Config {
 
     pub(crate) fn dial(&self, key: &NodeKey, anchors: Vec<Node>) -> devp2p_dial::Config {
         let mut dial = self.dial.config(key.id());
+        dial.lan_policy = self.lan_policy;
         dial.max_dialed = self.max_dialed();
         dial.dynamic = dial.max_dialed > 0;
         dial.net_restrict.clone_from(&self.net_restrict);
@@ -307,6 +325,7 @@ impl Default for Config {
             discovery_v4: true,
             disc_addr: None,
             net_restrict: None,
+            lan_policy: LanPolicy::default(),
             protocols: Vec::new(),
             listen_addr: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, LISTEN_PORT))),
             dialer: None,
@@ -322,6 +341,25 @@ impl Default for Config {
             #[cfg(feature = "discv4")]
             discv4: devp2p_discv4::Config::default(),
             seed: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_lan_policy_binds_the_inbound_limits_and_the_dials() {
+        let key = NodeKey::from_bytes(&[1; 32]).unwrap();
+        for (policy, other) in
+            [(LanPolicy::Limit, LanPolicy::Exempt), (LanPolicy::Exempt, LanPolicy::Limit)]
+        {
+            let mut config = Config::new(key.clone());
+            config.inbound.lan_policy = other;
+            config.lan_policy = policy;
+            assert_eq!(config.core(&key, Vec::new()).inbound.lan_policy, policy);
+            assert_eq!(config.dial(&key, Vec::new()).lan_policy, policy);
         }
     }
 }

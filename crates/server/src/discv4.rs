@@ -1,6 +1,7 @@
 //! Discovery v4 as a part of the server.
 
 use std::{
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -12,10 +13,11 @@ use devp2p_core::{DiscoveryVersion, Host, Node, NodeKey, PublicKey, Rng, Seed, W
 use devp2p_discv4::{Handle, Nodes, QueryError, Rows, Service, TableInfo};
 use futures::{Stream, future::BoxFuture, stream};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, trace};
 
 use crate::{
-    Config, Dialer, Discovery, DiscoveryShares, NodeDb, Row,
+    Config, Dialer, Discovery, DiscoveryShares, Event, NodeDb, Row,
     discovery::Candidates,
     runtime::{OwnRecord, Shared, lock, now},
     udp::{DatagramService, Socket, Transmit, Udp},
@@ -94,12 +96,12 @@ impl Search {
     /// Runs it until the stop.
     pub(crate) fn run(self, shared: &Arc<Shared>, config: &Config) {
         let Self { handle, udp, rows, remembered: _ } = self;
-        let quit = shared.quit.clone();
-        let living = async move {
-            if let Some(Err(error)) = quit.run_until_cancelled(udp).await {
-                error!(err = %error, "The UDP socket failed: discovery has ended");
+        let (quit, telling) = (shared.quit.clone(), Arc::downgrade(shared));
+        let living = live(quit, udp, move |failed| {
+            if let Some(shared) = telling.upgrade() {
+                shared.emit(failed);
             }
-        };
+        });
         *lock(&shared.udp) = Some(shared.tasks.spawn(living));
         shared.spawn(remember(rows, Arc::clone(&shared.node_db)));
         let named = config.bootstrap_nodes.iter().filter(|node| node.ip().is_none());
@@ -111,11 +113,24 @@ impl Search {
     }
 }
 
+/// Has the socket live until the stop, and tells if it did not live so long.
+async fn live(
+    quit: CancellationToken,
+    udp: impl Future<Output = io::Result<()>>,
+    tell: impl FnOnce(Event),
+) {
+    if let Some(Err(error)) = quit.run_until_cancelled(udp).await {
+        error!(err = %error, "The UDP socket failed: discovery has ended");
+        tell(Event::DiscoveryFailed { error: error.to_string() });
+    }
+}
+
 /// The options of the discovery, without the bootstrap nodes that have only a name.
 fn options(config: &Config) -> devp2p_discv4::Config {
     let mut options = config.discv4.clone();
     let bootstrap_nodes = config.bootstrap_nodes.iter();
     options.bootstrap_nodes = bootstrap_nodes.filter(|node| node.ip().is_some()).cloned().collect();
+    options.lan_policy = config.lan_policy;
     if config.net_restrict.is_some() {
         options.net_restrict.clone_from(&config.net_restrict);
     }
@@ -163,9 +178,8 @@ impl DatagramService for Keeping {
 
     fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Poll<Option<Transmit>> {
         let transmit = self.service.poll_transmit(cx);
-        if let Poll::Ready(Some(_)) = transmit {
-            self.record.keep();
-        }
+        // Also where nothing is to be sent: handles show the record, too.
+        self.record.keep();
         transmit
     }
 }
@@ -254,13 +268,12 @@ async fn look_up_name(
 mod tests {
     use std::{
         collections::BTreeSet,
-        future::{poll_fn, ready},
-        io,
+        future::{pending, poll_fn, ready},
         net::IpAddr,
         sync::Mutex,
     };
 
-    use devp2p_core::LocalRecord;
+    use devp2p_core::{LanPolicy, LocalRecord};
     use tokio::time::timeout;
 
     use super::*;
@@ -312,6 +325,20 @@ mod tests {
         assert_eq!(*lock(&sent), BTreeSet::from(addresses), "each address is tried");
     }
 
+    #[tokio::test]
+    async fn a_socket_that_fails_is_told_of_and_a_stop_is_not() {
+        let events = Mutex::new(Vec::new());
+        let run = |quit, udp: BoxFuture<'static, io::Result<()>>| {
+            live(quit, udp, |event| lock(&events).push(event))
+        };
+        let quit = CancellationToken::new();
+        run(quit.clone(), Box::pin(ready(Ok(())))).await;
+        run(quit.clone(), Box::pin(ready(Err(io::Error::other("gone"))))).await;
+        quit.cancel();
+        run(quit, Box::pin(pending())).await;
+        assert_eq!(*lock(&events), [Event::DiscoveryFailed { error: "gone".into() }]);
+    }
+
     #[test]
     fn the_options_of_the_server_win() {
         let there = node(1, Some(Host::Ip([192, 0, 2, 1].into())));
@@ -325,9 +352,11 @@ mod tests {
 
         config.bootstrap_nodes = vec![there.clone(), named];
         config.net_restrict = Some("192.0.2.0/24".parse().unwrap());
+        config.lan_policy = LanPolicy::Limit;
         let options = options(&config);
         assert_eq!(options.bootstrap_nodes, [there], "names are looked up");
         assert_eq!(options.net_restrict, config.net_restrict);
+        assert_eq!(options.lan_policy, LanPolicy::Limit);
     }
 
     #[test]

@@ -29,6 +29,11 @@ pub enum Event {
         /// What the operating system said.
         error: String,
     },
+    /// Discovery is gone for good: its UDP socket failed. Nobody new is found any more.
+    DiscoveryFailed {
+        /// What the operating system said.
+        error: String,
+    },
     /// This subscriber was too slow and missed so many events.
     Missed(u64),
 }

@@ -106,6 +106,10 @@ impl Handle {
     }
 
     /// The way to discovery v4, where it runs. It ends with the server.
+    ///
+    /// [`node_info`](Handle::node_info) shows a record only when the node database has its number.
+    /// [`local_record`](devp2p_discv4::Handle::local_record) of the handle may be a moment ahead of
+    /// that.
     #[cfg(feature = "discv4")]
     pub fn discv4(&self) -> Option<devp2p_discv4::Handle> {
         self.shared.discv4.clone()
@@ -167,8 +171,8 @@ impl Handle {
 
     /// Stops the server: the listener and discovery, then every peer with "client quitting", then
     /// the node database. Ends when all tasks have ended, 2 s at most, the ports are free, and the
-    /// database is closed, which takes it no time unless the disk is slow. Cancel-safe: the stop
-    /// goes on.
+    /// database is closed, which takes it no time unless the disk is slow, and is waited for 10 s at
+    /// most. Cancel-safe: the stop goes on.
     pub async fn stop(&self) {
         self.shared.quit.cancel();
         self.stopped().await;

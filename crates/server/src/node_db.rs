@@ -10,6 +10,8 @@ use std::{
 
 use devp2p_core::{DiscoveryVersion, Fault, Node, NodeId, Seed};
 use futures::future::{BoxFuture, ready};
+use tokio::time::timeout;
+use tracing::warn;
 
 /// Remembers what this node knew before it stopped. The machines never call it: what it remembered
 /// goes into them at the start, and rows come out.
@@ -25,7 +27,9 @@ use futures::future::{BoxFuture, ready};
 ///   ([`last_ping`](Seed::last_ping)): under another key they are 0.
 /// - A seed that never answered is not remembered, and neither is one that did not for 5 days.
 /// - [`close`](NodeDb::close) ends by itself, whether it is open or not, and what was written is
-///   remembered then. Dropping the future loses no row. A row that comes later changes nothing.
+///   remembered then. A server that stops waits 10 s for that. Dropping the future loses no row. A
+///   row that comes later changes nothing.
+/// - Dropping the future of [`open`](NodeDb::open), and the handle, leaves it closed.
 ///
 /// The futures are polled within a tokio runtime. The suite `contract::node_db` (feature
 /// `test-util`) checks this.
@@ -42,6 +46,17 @@ pub trait NodeDb: Send + Sync + 'static {
 
     /// Writes what there is and closes.
     fn close(&self) -> BoxFuture<'static, ()>;
+}
+
+/// How long a stop waits for the database to close. It takes milliseconds; a disk that does not
+/// answer must not keep the server from stopping.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Closes the database, and does not wait for ever.
+pub(crate) async fn close(db: &dyn NodeDb) {
+    if timeout(CLOSE_LIMIT, db.close()).await.is_err() {
+        warn!("the node database is not closed after {CLOSE_LIMIT:?}");
+    }
 }
 
 /// What an earlier run left.

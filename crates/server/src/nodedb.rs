@@ -4,19 +4,14 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use devp2p_core::{NodeId, Rng};
 use devp2p_nodedb::{OpenError, Options};
 use futures::future::BoxFuture;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::task::spawn_blocking;
 
 use crate::{NodeDb, NodeDbError, Remembered, Row};
-
-/// How long a stop waits for the disk. It takes milliseconds; a disk that does not answer must not
-/// keep the server from stopping.
-const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A [`NodeDb`] in a file.
 ///
@@ -75,10 +70,7 @@ impl NodeDb for FileNodeDb {
                     tracing::debug!(dropped, "too many seeds for the node database");
                 }
                 // Dropped instead, where the runtime is going, it writes the rest by itself.
-                let closing = spawn_blocking(move || db.close());
-                if timeout(CLOSE_LIMIT, closing).await.is_err() {
-                    tracing::warn!("the node database is not closed after {CLOSE_LIMIT:?}");
-                }
+                let _ = spawn_blocking(move || db.close()).await;
             }
         })
     }

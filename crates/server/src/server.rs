@@ -17,6 +17,7 @@ use crate::{
     base_protocol::MessageHook,
     discovery::Candidates,
     local::{Addresses, local_record},
+    node_db,
     runtime::{self, OwnRecord, PeerHook, Seams, Shared},
     sockets::Sockets,
 };
@@ -209,7 +210,7 @@ impl Server {
         let remembered = opening.await.map_err(StartError::NodeDb)?;
         let started = self.start_on(key, Arc::clone(&node_db), remembered);
         if started.is_err() {
-            node_db.close().await;
+            node_db::close(node_db.as_ref()).await;
         }
         started
     }
@@ -287,11 +288,13 @@ impl Server {
 
         // Nothing fails from here on.
         let now = runtime::now();
+        let anchors = remembered.anchors;
+        let core_config = config.core(&key, anchors.clone());
         let scheduler = scheduler.unwrap_or_else(|| {
-            let dial = config.dial(&key, remembered.anchors);
+            let dial = config.dial(&key, anchors);
             Box::new(Scheduler::new(dial, rng.seed(), now))
         });
-        let core = Core::new(config.core(&key), scheduler, rng.seed());
+        let core = Core::new(core_config, scheduler, rng.seed());
         let shared = Shared::new(core, record, seams, events, config.setup_timeout);
         let info = crate::handle::Static {
             id: key.id(),

@@ -140,6 +140,21 @@ fn bootstrap_nodes_are_those_that_discovery_can_ask() {
         config.discovery_v4 = false;
     });
     assert_eq!(only_dialed.validate().unwrap(), [], "nobody asks it");
+
+    // Discovery is wanted, and cannot run.
+    let silent = |node| {
+        changed(|config| {
+            config.bootstrap_nodes = vec![node];
+            config.listen_addr = None;
+        })
+        .validate()
+    };
+    let warnings = silent(bootnode(2)).unwrap();
+    assert_eq!(warnings, [Warning::BootstrapNodesNotAsked]);
+    let text = "discovery has no UDP address: bootstrap nodes will not be asked; set disc_addr";
+    assert_eq!(warnings[0].to_string(), text);
+    let problems = [Problem::BootstrapNodeWithoutAddress(node(2))];
+    assert_eq!(silent(node(2)).unwrap_err().problems(), problems);
 }
 
 #[test]
@@ -236,16 +251,23 @@ fn all_problems_are_told_at_once() {
         config.private_key = None;
         config.dial_ratio = 0;
         config.setup_timeout = Duration::ZERO;
+        config.discv4.request_timeout = Duration::ZERO;
     });
     let error = config.validate().unwrap_err();
     assert_eq!(
         error.problems(),
-        [Problem::PrivateKeyMissing, Problem::DialRatioZero, Problem::Zero("setup_timeout")]
+        [
+            Problem::PrivateKeyMissing,
+            Problem::DialRatioZero,
+            Problem::Zero("setup_timeout"),
+            Problem::Zero("discv4.request_timeout"),
+        ]
     );
     let text = error.to_string();
     assert_eq!(
         text,
-        "private_key must be set; dial_ratio must be at least 1; setup_timeout must not be zero"
+        "private_key must be set; dial_ratio must be at least 1; setup_timeout must not be zero; \
+         discv4.request_timeout must not be zero"
     );
 }
 
@@ -335,7 +357,7 @@ fn the_defaults() {
     let scheduler = devp2p_dial::Config::new(id(1));
     assert_eq!(config.dial.max_active_dials, 16);
     assert_eq!(config.dial.max_dialed_per_prefix, 2);
-    assert_eq!(config.dial.lan_policy, LanPolicy::Exempt);
+    assert_eq!(config.lan_policy, LanPolicy::Exempt);
     assert_eq!(config.dial.history, Duration::from_secs(35));
     assert_eq!(config.dial.bootstrap_after, Duration::from_secs(20));
     assert_eq!(config.dial.static_backoff, scheduler.static_backoff);

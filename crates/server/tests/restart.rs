@@ -17,7 +17,10 @@ use devp2p_server::{
     Builder, MemoryNodeDb, NodeDb, NodeDbError, NodeList, Remembered, Row, Server, StartError,
 };
 use futures::{StreamExt as _, future::BoxFuture};
-use tokio::{net::TcpListener, time::sleep};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
 
 use self::support::{Listening, id, key, links::Links, node, server, wait_for_peers};
 
@@ -161,6 +164,26 @@ async fn anchors_are_remembered_before_the_stop_and_not_forgotten_without_new_on
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_new_peer_does_not_erase_the_anchors_of_before() {
+    let links = Links::immediate();
+    let db = MemoryNodeDb::new();
+    let _nothing = db.open(id(1), 0).await.unwrap();
+    db.write(Row::Anchors([2, 3, 4, 5].map(node).to_vec()));
+    db.close().await;
+    let other = server(&links, 6).start().await.unwrap();
+    let source = NodeList::new([node(6)]);
+    let one = remembering(&links, &db).discovery(source).start().await.unwrap();
+    wait_for_peers(&one, 1).await;
+    sleep(Duration::from_secs(61)).await;
+    one.stop().await;
+    other.stop().await;
+    let anchors = db.open(id(1), 0).await.unwrap().anchors;
+    assert_eq!(anchors.len(), 4);
+    assert_eq!(anchors[0], node(6));
+    assert!(anchors[1..].iter().all(|anchor| [2, 3, 4, 5].map(node).contains(anchor)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_number_of_the_record_rises_with_every_start() {
     let links = Links::immediate();
     let db = MemoryNodeDb::new();
@@ -264,4 +287,38 @@ async fn anchors_are_not_dialed_where_nobody_is() {
     let server = remembering(&links, &db).start().await.unwrap();
     let _dialed = anchor.accept().await;
     server.stop().await;
+}
+
+#[test]
+fn a_runtime_that_goes_closes_the_database() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let db = Recording::default();
+    let starting = Server::builder(key(1)).listen_addr(None).node_db(db.clone()).start();
+    let handle = runtime.block_on(starting).unwrap();
+    drop(runtime);
+    assert_eq!(db.log.lines(), ["open", "seq", "close"]);
+    // It was told before those who wait for the stop.
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(handle.stopped());
+}
+
+/// A database whose disk does not answer any more.
+struct Stuck;
+
+impl NodeDb for Stuck {
+    fn open(&self, _: NodeId, _: u64) -> BoxFuture<'static, Result<Remembered, NodeDbError>> {
+        Box::pin(std::future::ready(Ok(Remembered::default())))
+    }
+
+    fn write(&self, _: Row) {}
+
+    fn close(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_does_not_close_does_not_hold_up_the_stop() {
+    let links = Links::immediate();
+    let server = server(&links, 1).node_db(Stuck).start().await.unwrap();
+    timeout(Duration::from_secs(12), server.stop()).await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use devp2p_core::{LanPolicy, NodeId};
+use devp2p_core::NodeId;
 
 /// The limits and waits of the dial scheduler; whom it dials is in [`Config`](super::Config) itself.
 /// The fields are those of [`devp2p_dial::Config`], and so are the defaults.
@@ -14,8 +14,6 @@ pub struct DialOptions {
     /// How many peers that were dialed and dials in flight one network may have, a /24 or a /48,
     /// static nodes and bootnodes not counted. Default 2.
     pub max_dialed_per_prefix: usize,
-    /// Whether that limit holds in local networks too. Default no.
-    pub lan_policy: LanPolicy,
     /// For how long after the start of a dial the node is not dialed again. Default 35 s.
     pub history: Duration,
     /// The first and the longest wait after a failed dial of a static node or a bootnode. Default
@@ -42,7 +40,6 @@ impl DialOptions {
         let mut config = devp2p_dial::Config::new(local_id);
         config.max_active_dials = self.max_active_dials;
         config.max_dialed_per_prefix = self.max_dialed_per_prefix;
-        config.lan_policy = self.lan_policy;
         config.history = self.history;
         config.static_backoff = self.static_backoff.clone();
         config.dynamic_backoff = self.dynamic_backoff.clone();
@@ -90,7 +87,6 @@ impl Default for DialOptions {
         Self {
             max_active_dials: default.max_active_dials,
             max_dialed_per_prefix: default.max_dialed_per_prefix,
-            lan_policy: default.lan_policy,
             history: default.history,
             static_backoff: default.static_backoff,
             dynamic_backoff: default.dynamic_backoff,

@@ -19,6 +19,9 @@ pub enum Warning {
     StaticNodeOutsideNetRestrict(Node),
     /// The bootstrap node has no address that `net_restrict` allows, so it is not asked.
     BootstrapNodeOutsideNetRestrict(Node),
+    /// There are bootstrap nodes, and discovery does not run: neither `disc_addr` nor a TCP address
+    /// is set, or it is not a part of this build.
+    BootstrapNodesNotAsked,
 }
 
 impl fmt::Display for Warning {
@@ -36,6 +39,9 @@ impl fmt::Display for Warning {
             Self::StaticNodeOutsideNetRestrict(node) => {
                 write!(f, "the static node {node} is outside of net_restrict: it is not dialed")
             }
+            Self::BootstrapNodesNotAsked => f.write_str(
+                "discovery has no UDP address: bootstrap nodes will not be asked; set disc_addr",
+            ),
             Self::BootstrapNodeOutsideNetRestrict(node) => {
                 write!(f, "the bootstrap node {node} is outside of net_restrict: it is not asked")
             }

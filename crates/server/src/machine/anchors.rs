@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use devp2p_core::{Node, prefix_group};
+use devp2p_core::{Node, NodeId, prefix_group};
 use devp2p_dial::{DialKind, MAX_ANCHORS};
 
 use super::PeerEntry;
@@ -11,7 +11,66 @@ use super::PeerEntry;
 /// that a node has no use for us.
 const MIN_AGE: Duration = Duration::from_mins(1);
 
-pub(super) fn choose<'a>(peers: impl Iterator<Item = &'a PeerEntry>, now: Instant) -> Vec<Node> {
+/// The anchors of earlier, which fill up the list while there are few new ones: whoever becomes our
+/// only peer must not be all that we remember.
+#[derive(Debug)]
+pub(super) struct Anchors {
+    /// Those of the run before.
+    former: Vec<Former>,
+    /// Those that were told last.
+    told: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Former {
+    node: Node,
+    /// Its last dial failed.
+    in_vain: bool,
+}
+
+impl Anchors {
+    pub(super) fn new(former: Vec<Node>) -> Self {
+        let former = former.into_iter().take(MAX_ANCHORS);
+        let former = former.map(|node| Former { node, in_vain: false }).collect();
+        Self { former, told: Vec::new() }
+    }
+
+    /// The new ones; then those of the run before, unless they were dialed in vain; then those that
+    /// were told last; then the rest. None at all while there is no new one.
+    pub(super) fn tell<'a>(
+        &mut self,
+        peers: impl Iterator<Item = &'a PeerEntry>,
+        now: Instant,
+    ) -> Vec<Node> {
+        let mut anchors = choose(peers, now);
+        if anchors.is_empty() {
+            return anchors;
+        }
+        let former = |in_vain| self.former.iter().filter(move |former| former.in_vain == in_vain);
+        let earlier = former(false).map(|former| &former.node).chain(&self.told);
+        for node in earlier.chain(former(true).map(|former| &former.node)) {
+            if anchors.len() < MAX_ANCHORS && anchors.iter().all(|known| known.id() != node.id()) {
+                anchors.push(node.clone());
+            }
+        }
+        self.told.clone_from(&anchors);
+        anchors
+    }
+
+    /// The dial of an anchor has ended.
+    pub(super) fn dialed(&mut self, id: NodeId, in_vain: bool) {
+        let former = self.former.iter_mut().filter(|former| former.node.id() == id);
+        former.for_each(|former| former.in_vain = in_vain);
+    }
+
+    /// The node is of no use to us, or not the one that it was.
+    pub(super) fn disprove(&mut self, id: NodeId) {
+        self.former.retain(|former| former.node.id() != id);
+        self.told.retain(|node| node.id() != id);
+    }
+}
+
+fn choose<'a>(peers: impl Iterator<Item = &'a PeerEntry>, now: Instant) -> Vec<Node> {
     let is_good = |peer: &&PeerEntry| {
         let chosen = matches!(peer.dialed_as, Some(DialKind::Anchor | DialKind::Dynamic));
         chosen && now.saturating_duration_since(peer.added_at) >= MIN_AGE

@@ -22,6 +22,7 @@ use devp2p_peer::{Capability, Direction, DisconnectReason, End, Hello, Side};
 use tracing::{debug, field::display, info, trace};
 
 use self::{
+    anchors::Anchors,
     checks::{Applicant, Occupancy, check},
     setups::{Dial, Rival, Setup, Setups},
     throttle::InboundThrottle,
@@ -52,6 +53,8 @@ pub struct CoreConfig {
     pub trusted: BTreeSet<NodeId>,
     /// The limits by address.
     pub inbound: InboundLimits,
+    /// What [`Core::anchors`] told an earlier run. (They are dialed by the scheduler.)
+    pub anchors: Vec<Node>,
 }
 
 impl CoreConfig {
@@ -66,6 +69,7 @@ impl CoreConfig {
             has_protocols: true,
             trusted: BTreeSet::new(),
             inbound: InboundLimits::default(),
+            anchors: Vec::new(),
         }
     }
 }
@@ -130,6 +134,7 @@ pub struct Core {
     setups: Setups,
     /// Bounded by `max_peers` and the number of trusted ids.
     peers: BTreeMap<NodeId, PeerEntry>,
+    anchors: Anchors,
     /// Drained by the driver after every call.
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -138,10 +143,11 @@ pub struct Core {
 
 impl Core {
     /// A machine without peers. `seed` feeds the keys of its hash tables.
-    pub fn new(config: CoreConfig, scheduler: Box<dyn DialScheduler>, seed: [u8; 32]) -> Self {
+    pub fn new(mut config: CoreConfig, scheduler: Box<dyn DialScheduler>, seed: [u8; 32]) -> Self {
         let mut core = Self {
             throttle: InboundThrottle::new(config.inbound.clone(), &mut Rng::from_seed(seed)),
             setups: Setups::new(config.max_pending_peers),
+            anchors: Anchors::new(std::mem::take(&mut config.anchors)),
             config,
             scheduler,
             peers: BTreeMap::new(),
@@ -315,6 +321,7 @@ impl Core {
             },
         );
         self.peers.insert(node, entry);
+        self.anchors.dialed(node, false);
         self.outputs.push_back(Output::Added { id: node });
         self.conclude(now, &setup, Outcome::Added);
         Ok(Admission::Added(node))
@@ -324,6 +331,9 @@ impl Core {
     pub fn handle_setup_ended(&mut self, now: Instant, id: SetupId, failure: SetupFailure) {
         let Some(setup) = self.setups.remove(id) else { return };
         self.counters.count_failure(failure);
+        if let Some(dial) = &setup.dial {
+            self.anchors.dialed(dial.node.id(), true);
+        }
         let outcome = setup.refused.unwrap_or(match failure {
             SetupFailure::RefusedByRemote(DisconnectReason::AlreadyConnected) => Outcome::Collided,
             SetupFailure::RefusedByRemote(_) => Outcome::Refused,
@@ -469,8 +479,12 @@ impl Core {
     /// at most, and of different networks as far as there are any.
     ///
     /// Peers that dialed us are none: anybody can do that as often as he likes.
-    pub fn anchors(&self, now: Instant) -> Vec<Node> {
-        anchors::choose(self.peers.values(), now)
+    ///
+    /// Where these are less than four, [those of an earlier run](CoreConfig::anchors) come after
+    /// them, and those that were told before, unless they turned out to be of no use. Without any
+    /// new one there is nothing to tell: those of earlier are still the best that is known.
+    pub fn anchors(&mut self, now: Instant) -> Vec<Node> {
+        self.anchors.tell(self.peers.values(), now)
     }
 
     /// Whether no limit concerns the node.
@@ -529,6 +543,11 @@ impl Core {
     fn refuse(&mut self, now: Instant, id: SetupId, reason: DisconnectReason) {
         self.counters.count_refusal(reason);
         let Some(setup) = self.setups.get_mut(id) else { return };
+        let is_useless =
+            matches!(reason, DisconnectReason::UselessPeer | DisconnectReason::UnexpectedIdentity);
+        if let (true, Some(dial)) = (is_useless, &setup.dial) {
+            self.anchors.disprove(dial.node.id());
+        }
         setup.refused = Some(match reason {
             DisconnectReason::AlreadyConnected => Outcome::Collided,
             _ => Outcome::Refused,

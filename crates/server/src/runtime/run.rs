@@ -9,16 +9,16 @@ use std::{
 
 use devp2p_core::Node;
 use futures::{FutureExt as _, Stream as _};
-use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tracing::{error, trace};
 
 use super::{
     clock,
     shared::{Shared, lock},
 };
-use crate::Row;
+use crate::{Row, node_db};
 
-/// How long the peers and all other tasks have to end after the stop.
+/// How long discovery, the peers and all other tasks have to end after the stop.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_900);
 
 /// How often the good peers are remembered, for a stop that nobody announces.
@@ -30,11 +30,11 @@ const ANCHOR_INTERVAL: Duration = Duration::from_mins(5);
 /// waits for the stop hears of it.
 pub(crate) fn run(shared: Arc<Shared>) -> impl Future<Output = ()> + Send {
     // Held from here on: a runtime that goes may drop the future before it is polled.
-    live(Stopped(shared))
+    live(Stopped { shared, is_closing: false })
 }
 
-async fn live(stopped: Stopped) {
-    let shared = &stopped.0;
+async fn live(mut stopped: Stopped) {
+    let shared = &Arc::clone(&stopped.shared);
     if AssertUnwindSafe(turn(shared)).catch_unwind().await.is_err() {
         error!("A part of the server panicked: the server stops");
         shared.quit.cancel();
@@ -42,10 +42,13 @@ async fn live(stopped: Stopped) {
     // A lookup that is running ends with its source.
     drop(lock(&shared.discovery).take());
     remember_anchors(shared);
+    let deadline = Instant::from_std(clock::now()) + STOP_PATIENCE;
     let udp = lock(&shared.udp).take();
-    if let Some(udp) = udp {
-        // An error says that it panicked: it is gone as well.
-        let _ = udp.await;
+    if let Some(mut udp) = udp {
+        // An error of the task itself says that it panicked: it is gone as well.
+        if timeout_at(deadline, &mut udp).await.is_err() {
+            udp.abort();
+        }
     }
     if catch_unwind(AssertUnwindSafe(|| shared.tell(|state, now| state.core.stop(now)))).is_err() {
         error!("A part of the server panicked at the stop");
@@ -53,33 +56,45 @@ async fn live(stopped: Stopped) {
     // They end at once, and give their set-ups back.
     shared.begin_dials();
     shared.tasks.close();
-    if timeout(STOP_PATIENCE, shared.tasks.wait()).await.is_err() {
+    if timeout_at(deadline, shared.tasks.wait()).await.is_err() {
         shared.kill.cancel();
         shared.tasks.wait().await;
     }
-    shared.node_db.close().await;
+    stopped.is_closing = true;
+    node_db::close(shared.node_db.as_ref()).await;
 }
 
-/// Has the good peers remembered, where there are any: after a start without luck those of an
-/// earlier run are still the best that is known.
-fn remember_anchors(shared: &Shared) {
-    let now = clock::now();
-    let anchors = shared.read(|state| state.core.anchors(now));
+/// Has the good peers remembered, where there are any.
+fn remember_anchors(shared: &Arc<Shared>) {
+    let anchors = shared.tell(|state, now| state.core.anchors(now));
     if !anchors.is_empty() {
         shared.node_db.write(Row::Anchors(anchors));
     }
 }
 
 /// Ends what may still run, and tells those who wait.
-struct Stopped(Arc<Shared>);
+struct Stopped {
+    shared: Arc<Shared>,
+    /// Whether the database was told to close.
+    is_closing: bool,
+}
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        self.0.quit.cancel();
-        self.0.kill.cancel();
-        self.0.close_events();
-        self.0.stopped.send_replace(true);
-        self.0.peer_gone.notify_waiters();
+        let shared = &self.shared;
+        shared.quit.cancel();
+        shared.kill.cancel();
+        if !self.is_closing {
+            // The runtime is going, and nobody can wait any more: what the database was told so far
+            // is remembered all the same. It must not panic here, where a panic may be under way.
+            let close = AssertUnwindSafe(|| drop(shared.node_db.close()));
+            if catch_unwind(close).is_err() {
+                error!("The node database panicked when it was closed");
+            }
+        }
+        shared.close_events();
+        shared.stopped.send_replace(true);
+        shared.peer_gone.notify_waiters();
     }
 }
 

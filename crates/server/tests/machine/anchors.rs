@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use devp2p_core::{Host, Node};
 use devp2p_dial::DialKind;
 use devp2p_peer::{Capability, Direction, Hello};
-use devp2p_server::Admission;
+use devp2p_server::{Admission, SetupFailure};
 
 use super::world::{World, key, node};
 
@@ -44,7 +44,9 @@ fn the_peers_that_we_chose_are_anchors_after_a_minute() {
     world.wait(Duration::from_secs(1));
     assert_eq!(world.core.anchors(world.now), [at(1, 1), at(2, 2)]);
     world.drop_peer(1);
-    assert_eq!(world.core.anchors(world.now), [at(2, 2)]);
+    assert_eq!(world.core.anchors(world.now), [at(2, 2), at(1, 1)], "who left comes after");
+    world.drop_peer(2);
+    assert_eq!(world.core.anchors(world.now), [], "nothing new");
 }
 
 #[test]
@@ -90,4 +92,38 @@ fn what_was_dialed_is_remembered_and_not_where_it_answered() {
     world.core.handle_hello(world.now, setup, &hello, &shared, addresses).unwrap();
     world.wait(Duration::from_mins(1));
     assert_eq!(world.core.anchors(world.now), [node(1)]);
+}
+
+/// A machine that remembers 1 to 4, each in a network of its own.
+fn remembering() -> World {
+    World::new(|config| config.anchors = (1..=4).map(|n| at(n, n)).collect())
+}
+
+#[test]
+fn one_new_peer_leaves_three_of_the_former_anchors() {
+    let mut world = remembering();
+    connect(&mut world, &at(9, 9), DialKind::Dynamic);
+    assert_eq!(world.core.anchors(world.now), [], "too young");
+    world.wait(Duration::from_mins(1));
+    let kept = [at(9, 9), at(1, 1), at(2, 2), at(3, 3)];
+    assert_eq!(world.core.anchors(world.now), kept);
+    // However many come and go after it.
+    world.drop_peer(9);
+    connect(&mut world, &at(8, 8), DialKind::Dynamic);
+    world.wait(Duration::from_mins(1));
+    assert_eq!(world.core.anchors(world.now), [at(8, 8), at(1, 1), at(2, 2), at(3, 3)]);
+}
+
+#[test]
+fn former_anchors_that_are_away_come_last_and_useless_ones_are_forgotten() {
+    let mut world = remembering();
+    let setup = world.dial_as(at(1, 1), DialKind::Anchor);
+    world.fail(setup, SetupFailure::Connect);
+    let setup = world.dial_as(at(2, 2), DialKind::Anchor);
+    world.secure(setup, 2).unwrap();
+    world.greet_sharing(setup, 2, &[]).unwrap_err();
+    connect(&mut world, &at(3, 3), DialKind::Anchor);
+    connect(&mut world, &at(9, 9), DialKind::Dynamic);
+    world.wait(Duration::from_mins(1));
+    assert_eq!(world.core.anchors(world.now), [at(3, 3), at(9, 9), at(4, 4), at(1, 1)]);
 }
