@@ -55,8 +55,9 @@
 //!   of a newer version, or is no file of ours, is moved aside with a [`Notice`], and a new one
 //!   starts. A file that is in use by another process is an error.
 //!
-//! The clock is that of the rows: it stands where the newest of them was written, so nothing here
-//! reads one. The redb library panics on some kinds of damage; those panics are caught in the
+//! The only time that counts is that of the opening, so nothing here reads a clock, and one that was
+//! wrong for a while costs no rows: what it wrote ahead of today is told without the times, as a node
+//! that may be there and has proved nothing. The redb library panics on some kinds of damage; those panics are caught in the
 //! thread, which needs a program that unwinds (`panic = "unwind"`, the default).
 #![forbid(unsafe_code)]
 

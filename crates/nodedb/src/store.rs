@@ -19,7 +19,7 @@ use crate::{
 /// attacker's rows leave enough, and few enough to go through within milliseconds.
 pub const MAX_SEEDS: usize = 8_192;
 
-/// How long after its last answer a seed is kept, as in geth.
+/// How long after its last answer a seed is kept, as in geth; looked at when the file is opened.
 pub const SEED_LIFETIME: Duration = Duration::from_secs(5 * 24 * 60 * 60);
 
 /// How many anchors are kept. Enough to be honest, in part, where some peers are; few enough that
@@ -34,9 +34,6 @@ pub const MAX_LOCAL_IDS: usize = 16;
 /// pages half full, twice, for a change is written beside what it changes. A larger file is not
 /// ours.
 pub const MAX_FILE_SIZE: u64 = 32 << 20;
-
-/// How often expired rows are deleted, in seconds; as in geth.
-const SWEEP_INTERVAL: u64 = 60 * 60;
 
 /// How much the library may keep in memory, in bytes. A few megabytes are read once, at the start.
 const CACHE: usize = 2 << 20;
@@ -68,9 +65,8 @@ pub(crate) struct Store {
     database: Database,
     local: NodeId,
     max_seeds: usize,
-    /// The newest time that was told, in seconds since 1970.
+    /// When it was opened, in seconds since 1970.
     now: u64,
-    swept_at: u64,
 }
 
 /// Why a file cannot be used.
@@ -97,7 +93,7 @@ impl Store {
             .set_check_integrity_on_open(true)
             .create(path)
             .map_err(|error| Trouble::from(redb::Error::from(error)))?;
-        let mut store = Self { database, local, max_seeds, now, swept_at: now };
+        let mut store = Self { database, local, max_seeds, now };
         store.check_format()?;
         store.clean()?;
         Ok(store)
@@ -120,13 +116,17 @@ impl Store {
         for protocol in PROTOCOLS {
             let table = read.open_table(seed_table(protocol))?;
             let mut found = Vec::new();
-            for id in turns::told(entries(&table)?, limit, rng) {
+            let mut entries = entries(&table)?;
+            for entry in &mut entries {
+                entry.last_pong = self.known_time(entry.last_pong);
+            }
+            for id in turns::told(entries, limit, rng) {
                 if found.len() >= limit {
                     break;
                 }
                 let row = table.get(id.as_bytes())?;
                 match row.and_then(|row| row::decode_seed(protocol, id, row.value())) {
-                    Some(seed) => found.push(self.not_from_the_future(seed)),
+                    Some(seed) => found.push(self.without_future(seed)),
                     None => drop(damaged.seeds.insert((protocol, id), None)),
                 }
             }
@@ -140,9 +140,7 @@ impl Store {
     }
 
     /// Writes all of it or nothing; it is on the disk afterwards.
-    pub(crate) fn apply(&mut self, batch: &Batch) -> Result<(), redb::Error> {
-        let heard = batch.seeds.values().flatten().map(|seed| seed.last_pong).max();
-        self.now = self.now.max(heard.unwrap_or(0));
+    pub(crate) fn apply(&self, batch: &Batch) -> Result<(), redb::Error> {
         let write = self.database.begin_write()?;
         for protocol in PROTOCOLS {
             let mut table = write.open_table(seed_table(protocol))?;
@@ -155,11 +153,6 @@ impl Store {
                 }
             }
         }
-        let sweep_is_due = self.now >= self.swept_at.saturating_add(SWEEP_INTERVAL);
-        if sweep_is_due {
-            sweep(&write, self.now)?;
-        }
-        // After the sweep: what has expired takes nobody's place.
         trim(&write, self.max_seeds)?;
         if let Some(seq) = batch.local_seq {
             self.put_local_seq(&write, seq)?;
@@ -169,15 +162,7 @@ impl Store {
             write.open_table(META)?.insert(META_ANCHORS, row.as_slice())?;
         }
         write.commit()?;
-        if sweep_is_due {
-            self.swept_at = self.now;
-        }
         Ok(())
-    }
-
-    /// The newest time that was told.
-    pub(crate) const fn now(&self) -> u64 {
-        self.now
     }
 
     /// Makes a new file one of ours.
@@ -261,12 +246,17 @@ impl Store {
         Ok(())
     }
 
-    /// What was written while the clock was ahead of today's must not look fresh for ever to those
-    /// who are told. The row stays: perhaps it is today's clock that is wrong.
-    fn not_from_the_future(&self, mut seed: Seed) -> Seed {
-        seed.last_pong = seed.last_pong.min(self.now);
-        seed.last_ping = seed.last_ping.min(self.now);
+    /// What was written while a clock was ahead of today's is no proof of anything, or it would be
+    /// fresh at every start. The row stays: perhaps it is today's clock that is wrong.
+    const fn without_future(&self, mut seed: Seed) -> Seed {
+        seed.last_pong = self.known_time(seed.last_pong);
+        seed.last_ping = self.known_time(seed.last_ping);
         seed
+    }
+
+    /// The time, or 0, for never, where it is still to come.
+    const fn known_time(&self, time: u64) -> u64 {
+        if time <= self.now { time } else { 0 }
     }
 }
 

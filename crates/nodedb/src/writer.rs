@@ -22,14 +22,11 @@ pub(crate) struct Writer {
     mailbox: Arc<Mailbox>,
     /// None after a failure, until the file is opened again.
     store: Option<Store>,
-    /// The time for what happens without a store, in seconds since 1970.
-    now: u64,
 }
 
 impl Writer {
     pub(crate) fn new(path: PathBuf, options: Options, mailbox: Arc<Mailbox>) -> Self {
-        let now = options.now_unix;
-        Self { path, options, mailbox, store: None, now }
+        Self { path, options, mailbox, store: None }
     }
 
     pub(crate) fn run(mut self, opened: SyncSender<Result<Remembered, OpenError>>) {
@@ -79,7 +76,6 @@ impl Writer {
         }
         let Some(store) = &mut self.store else { return Ok(()) };
         let applied = caught(|| store.apply(batch).map_err(Trouble::from));
-        self.now = store.now();
         applied.map_err(|trouble| match trouble {
             Trouble::Damaged(reason) => reason,
             Trouble::InUse => OpenError::InUse.to_string(),
@@ -94,9 +90,9 @@ impl Writer {
     ) -> Result<T, OpenError> {
         let mut was_moved = false;
         loop {
-            let Options { local, max_seeds, .. } = self.options;
+            let Options { local, max_seeds, now_unix, .. } = self.options;
             let opened = caught(|| {
-                let mut store = Store::open(&self.path, local, max_seeds, self.now)?;
+                let mut store = Store::open(&self.path, local, max_seeds, now_unix)?;
                 let found = read(&mut store)?;
                 Ok((store, found))
             });
@@ -112,7 +108,7 @@ impl Writer {
                 }
                 Err(Trouble::Damaged(reason)) => reason,
             };
-            let to = move_aside(&self.path, self.now)?;
+            let to = move_aside(&self.path, now_unix)?;
             (self.options.on_notice)(Notice::MovedAside { to, reason });
             was_moved = true;
         }

@@ -4,14 +4,15 @@
 mod support;
 
 use devp2p_core::{DiscoveryVersion, Host, Node};
-use devp2p_nodedb::{MAX_ANCHORS, MAX_LOCAL_IDS, OpenError, SEED_LIFETIME};
+use devp2p_nodedb::{MAX_ANCHORS, MAX_LOCAL_IDS, OpenError, Options, SEED_LIFETIME};
 use redb::{
     Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
     TableDefinition,
 };
 
 use self::support::{
-    DAY, HOUR, NOW, folder, local, node, node_of_full_size, open, seed, seed_v5, sorted, try_open,
+    DAY, HOUR, NOW, folder, local, node, node_of_full_size, open, open_with, seed, seed_v5, sorted,
+    try_open,
 };
 
 const SEEDS_V4: TableDefinition<'_, [u8; 32], &[u8]> = TableDefinition::new("seeds-v4");
@@ -107,7 +108,7 @@ fn who_never_answered_leaves_no_row() {
 }
 
 #[test]
-fn seeds_expire_at_the_start_and_hourly() {
+fn seeds_expire_at_the_start() {
     let path = folder("expiry").join("nodes");
     let lifetime = SEED_LIFETIME.as_secs();
     let first = open(&path, NOW);
@@ -116,16 +117,12 @@ fn seeds_expire_at_the_start_and_hourly() {
     first.db.write_seed(seed_v5(3, NOW - lifetime + HOUR));
     first.db.write_seed(seed(4, NOW));
     first.db.close();
-    assert_eq!(rows(&path, SEEDS_V4), 3, "nothing is swept within the first hour");
+    assert_eq!(rows(&path, SEEDS_V4), 3, "whether it is too old is for the next start to say");
 
     let second = open(&path, NOW);
     let left =
         sorted(vec![seed(1, NOW - lifetime), seed_v5(3, NOW - lifetime + HOUR), seed(4, NOW)]);
     assert_eq!(sorted(second.remembered.seeds.clone()), left);
-    // An hour passes, as the rows tell.
-    second.db.write_seed(seed(5, NOW + HOUR - 1));
-    assert!(second.db.flush());
-    second.db.write_seed(seed(5, NOW + HOUR));
     second.db.close();
     assert_eq!(rows(&path, SEEDS_V4), 2);
 
@@ -143,10 +140,36 @@ fn a_clock_that_was_set_back_costs_nothing() {
 
     let at_1970 = open(&path, 5);
     let times: Vec<_> = at_1970.remembered.seeds.iter().map(|seed| seed.last_pong).collect();
-    assert_eq!(times, [5, 5], "nothing is fresher than now");
+    assert_eq!(times, [0, 0], "what is still to come has proved nothing");
     at_1970.db.close();
     let today = open(&path, NOW);
-    assert_eq!(sorted(today.remembered.seeds), sorted(vec![seed(1, NOW), seed(2, NOW)]));
+    assert_eq!(sorted(today.remembered.seeds), sorted(vec![seed(1, 0), seed(2, NOW)]));
+}
+
+#[test]
+fn a_clock_that_was_ahead_for_a_moment_costs_no_rows_and_proves_nothing() {
+    let path = folder("ahead").join("nodes");
+    let first = open(&path, NOW);
+    (1..=20).for_each(|n| first.db.write_seed(seed(n, NOW)));
+    assert!(first.db.flush());
+    let mut ahead = seed(21, NOW + 30 * DAY);
+    ahead.last_ping = NOW + 30 * DAY;
+    first.db.write_seed(ahead);
+    first.db.close();
+    assert_eq!(rows(&path, SEEDS_V4), 21);
+
+    for day in [0, 1, 4] {
+        let now = NOW + day * DAY;
+        let again = open(&path, now);
+        let expected = (1..=20).map(|n| seed(n, NOW)).chain([seed(21, 0)]).collect();
+        assert_eq!(sorted(again.remembered.seeds.clone()), sorted(expected), "day {day}");
+        again.db.close();
+        // Nor is it among the freshest.
+        let mut few = Options::new(local(1), now, [7; 32]);
+        few.seeds_at_open = 2;
+        let told = open_with(&path, few).unwrap().remembered.seeds;
+        assert_ne!(told.first().map(|seed| seed.last_pong), Some(0), "day {day}");
+    }
 }
 
 #[test]

@@ -109,9 +109,7 @@ proptest! {
         for step in steps.into_iter().chain([Step::Restart { local: 1, later: 0 }]) {
             match step {
                 Step::Seed { protocol, node: n, network, age } => {
-                    // No older than a restart would find it: what an hourly sweep finds depends on
-                    // when the transactions were.
-                    let last_pong = model.now - age.min(SEED_LIFETIME.as_secs());
+                    let last_pong = model.now - age;
                     let mut seed = Seed::new(node(n), endpoint(network), protocol, last_pong);
                     seed.last_ping = age;
                     model.queued.insert((protocol, node(n).id()), Some(seed.clone()));
