@@ -2,6 +2,7 @@
 //
 //	geth server   a p2p.Server with the subprotocols that the tests speak
 //	geth discv4   discovery v4 alone
+//	geth lookups  many nodes of discovery v4, which look each other up for a benchmark
 //	geth raw      bare RLPx connections: the test says byte for byte what is sent
 //
 // Commands come on stdin and events go to stdout, one JSON object a line. The first event is
@@ -22,7 +23,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: geth server|discv4|raw [flags]")
+		return fmt.Errorf("usage: geth server|discv4|lookups|raw [flags]")
 	}
 	out := newEmitter(os.Stdout)
 	switch args[0] {
@@ -30,6 +31,8 @@ func run(args []string) error {
 		return runServer(args[1:], os.Stdin, out)
 	case "discv4":
 		return runDiscovery(args[1:], os.Stdin, out)
+	case "lookups":
+		return runLookups(args[1:], os.Stdin, out)
 	case "raw":
 		return runRaw(args[1:], os.Stdin, out)
 	default:

@@ -63,6 +63,11 @@ type command struct {
 	Listen string `json:"listen"`
 	Key    string `json:"key"`
 
+	// lookups: public keys, how many at a time, and by how many nodes.
+	Targets  []string `json:"targets"`
+	Parallel int      `json:"parallel"`
+	From     int      `json:"from"`
+
 	// raw: one message.
 	Code     uint64 `json:"code"`
 	Hex      string `json:"hex"`

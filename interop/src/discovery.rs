@@ -195,7 +195,11 @@ impl Foreign {
         }
     }
 
-    async fn ask<T: DeserializeOwned>(&mut self, command: &str, arguments: Value) -> Answer<T> {
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &mut self,
+        command: &str,
+        arguments: Value,
+    ) -> Answer<T> {
         let number = self.call(command, arguments).await;
         let (result, error) = self
             .expect_within(command, BATCH_PATIENCE, |event| match event {

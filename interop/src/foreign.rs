@@ -45,6 +45,10 @@ impl Foreign {
         self.node.id()
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.process.number()
+    }
+
     /// Has it dial `node`; geth takes it for a static node and keeps dialing.
     pub async fn dial(&mut self, node: &Node) {
         self.node_command("dial", node).await;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use data_encoding::HEXLOWER;
-use devp2p_core::Node;
+use devp2p_core::{Node, NodeKey};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Foreign, Raw, RunningProgram, process::Process};
@@ -62,6 +62,14 @@ impl Geth {
         let mut command = Command::new(&self.program);
         command.arg("discv4").args(flags);
         Foreign::start(Process::spawn("geth discv4", command)).await
+    }
+
+    /// Starts nodes of discovery v4 with these keys; see `interop/geth/lookups.go`.
+    pub(crate) async fn lookups(&self, keys: &[NodeKey]) -> Foreign {
+        let keys: Vec<_> = keys.iter().map(|key| HEXLOWER.encode(&*key.to_bytes())).collect();
+        let mut command = Command::new(&self.program);
+        command.args(["lookups", "-keys", &keys.join(",")]);
+        Foreign::start(Process::spawn("geth lookups", command)).await
     }
 
     /// Starts a program for bare RLPx connections with these flags; see `interop/geth/raw.go`.
