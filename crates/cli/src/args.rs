@@ -5,13 +5,14 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
 use devp2p_core::{Host, Node};
 
 use crate::{
-    eth::ForkId,
+    eth::{Chain, ForkId},
     failure::{Failure, one_line},
     hex,
     network::Network,
@@ -43,7 +44,8 @@ pub(crate) enum Command {
     /// completes 500 messages each way and tells how many there were; then the account is taken.
     /// The exit code is 0 only if X equals Y, each node has exchanged everything with that many
     /// peers, the network is in one part, and nothing else went wrong: a message that was missing,
-    /// doubled, out of order or changed, or a session that ended without a kill.
+    /// doubled, out of order or changed, or a session that ended without a kill after both ends
+    /// had greeted.
     Devnet(DevnetArgs),
     /// Speak node discovery v4
     #[command(subcommand)]
@@ -94,8 +96,8 @@ pub(crate) struct Endpoint {
 pub(crate) enum Discv4Command {
     /// Run a node of discovery alone, which prints its record, until it is interrupted
     ///
-    /// With --verbose or --json, prints a line per event too.
-    Listen(Discv4Args),
+    /// With --events or --json, prints a line per event too.
+    Listen(Discv4Listen),
     /// Ping a node, and print how long the answer took
     Ping(Discv4Query),
     /// Ask a node for its record, and print it
@@ -106,6 +108,15 @@ pub(crate) enum Discv4Command {
     /// The node is asked itself where its address is known, and looked for among other nodes where
     /// it does not answer.
     Resolve(Discv4Query),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Discv4Listen {
+    /// Print a line per event; --json prints them in any case
+    #[arg(long)]
+    pub(crate) events: bool,
+    #[command(flatten)]
+    pub(crate) discv4: Discv4Args,
 }
 
 #[derive(Debug, Args)]
@@ -124,9 +135,10 @@ pub(crate) struct Discv4Query {
 pub(crate) struct Discv4Args {
     #[command(flatten)]
     pub(crate) key: KeyArgs,
-    /// The UDP address of this node; port 0 takes a free one
-    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:0")]
-    pub(crate) addr: SocketAddr,
+    /// The UDP address of this node; port 0 takes a free one. Otherwise any address from which the
+    /// node that is asked can be reached, as 0.0.0.0:0 or [::]:0
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) addr: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
     /// Print JSON: one object per line
@@ -151,9 +163,9 @@ pub(crate) struct SearchArgs {
     /// The nodes to begin with, in place of the network's; may be given more than once
     #[arg(long, value_name = "NODE,..", value_delimiter = ',', value_parser = parse_bootnode)]
     bootnodes: Vec<Node>,
-    /// The public network whose bootnodes to begin with
+    /// The public network whose bootnodes to begin with; `run` speaks eth for its chain
     #[arg(long, value_name = "NETWORK")]
-    network: Option<Network>,
+    pub(crate) network: Option<Network>,
     /// The file that remembers nodes, and the number of our record; made where there is none
     #[arg(long, value_name = "FILE")]
     pub(crate) nodedb: Option<PathBuf>,
@@ -184,7 +196,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) search: SearchArgs,
     /// Neither look for nodes nor be found: no UDP socket is opened
-    #[arg(long)]
+    #[arg(long, conflicts_with = "bootnodes")]
     pub(crate) nodiscover: bool,
     /// A node to stay connected with, by its key alone where discovery is to find its address; may
     /// be given more than once
@@ -203,22 +215,47 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) eth: Option<EthArgs>,
+    pub(crate) eth: EthArgs,
+}
+
+impl RunArgs {
+    /// The chain to speak eth for, where one is told: the network's, each of its parts replaced by
+    /// the one that is told.
+    pub(crate) fn chain(&self, now: Duration) -> Result<Option<Chain>, Failure> {
+        let EthArgs { network_id, genesis, fork_id } = self.eth;
+        if let Some(network) = self.search.network {
+            let known = network.chain(now);
+            return Ok(Some(Chain {
+                network_id: network_id.unwrap_or(known.network_id),
+                genesis: genesis.unwrap_or(known.genesis),
+                fork_id: fork_id.unwrap_or(known.fork_id),
+            }));
+        }
+        match (network_id, genesis, fork_id) {
+            (None, None, None) => Ok(None),
+            (Some(network_id), Some(genesis), Some(fork_id)) => {
+                Ok(Some(Chain { network_id, genesis, fork_id }))
+            }
+            _ => Err(Failure::arguments(
+                "--network-id, --genesis and --fork-id go together where there is no --network",
+            )),
+        }
+    }
 }
 
 /// The chain to speak eth/68 and eth/69 for, up to Status.
-#[derive(Clone, Debug, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct EthArgs {
-    /// Speak eth/68 and eth/69 up to Status: the network id
-    #[arg(long, value_name = "N", required = false, requires_all = ["genesis", "fork_id"])]
-    pub(crate) network_id: u64,
-    /// The hash of the genesis block
-    #[arg(long, value_name = "HASH", required = false, requires = "network_id",
-        value_parser = hex::parse::<32>)]
-    pub(crate) genesis: [u8; 32],
-    /// The fork id (EIP-2124): hash, or hash and next fork as in 07c9462e/1700000000
-    #[arg(long, value_name = "HASH[/NEXT]", required = false, requires = "network_id")]
-    pub(crate) fork_id: ForkId,
+    /// Speak eth/68 and eth/69 up to Status: the network id, where it is not that of --network
+    #[arg(long, value_name = "N")]
+    network_id: Option<u64>,
+    /// The hash of the genesis block, where it is not that of --network
+    #[arg(long, value_name = "HASH", value_parser = hex::parse::<32>)]
+    genesis: Option<[u8; 32]>,
+    /// The fork id (EIP-2124), where it is not that of --network at this time, of which the forks
+    /// up to BPO2 are known: hash, or hash and next fork as in 07c9462e/1700000000
+    #[arg(long, value_name = "HASH[/NEXT]")]
+    fork_id: Option<ForkId>,
 }
 
 #[derive(Debug, Args)]

@@ -35,13 +35,22 @@ impl Failure {
 
     /// Prints the line and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        let (why, code) = match self {
-            Self::Arguments(why) => (why, 2),
+        let code = match self {
+            Self::Arguments(_) => 2,
             Self::Told => return ExitCode::FAILURE,
-            Self::Work(why) => (why, 1),
+            Self::Work(_) => 1,
         };
-        eprintln!("error: {}", one_line(why));
+        eprintln!("error: {self}");
         ExitCode::from(code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments(why) | Self::Work(why) => f.write_str(&one_line(why)),
+            Self::Told => f.write_str("told already"),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod key;
 mod network;
 mod output;
 mod run;
+mod runtime;
 #[cfg(test)]
 mod testing;
 
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     log_to_stderr(cli.verbose);
     let result = match cli.command {
         Command::Devnet(args) => devnet::run(&args),
-        Command::Discv4(command) => discv4::run(command, cli.verbose > 0),
+        Command::Discv4(command) => discv4::run(command),
         Command::Key(command) => key::run(command),
         Command::Run(args) => run::run(args),
     };

@@ -9,13 +9,15 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::{
-    args::{EthArgs, RunArgs},
+    args::RunArgs,
+    clock,
     demo::Demo,
     eth::{Chain, Eth, Version},
     failure::Failure,
     interrupts::Interrupts,
     key,
     output::{self, Line, Printer, Reporter, WAITING_LINES, reporter},
+    runtime::block_on,
 };
 
 /// Runs a node until a signal stops it.
@@ -27,8 +29,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
         return Err(Failure::arguments(format!("--static {node}: {why}")));
     }
     let key = key::of(&args.key)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::work)?;
-    runtime.block_on(serve(args, key))
+    block_on(serve(args, key))
 }
 
 async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
@@ -37,7 +38,13 @@ async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
     let (reporter, reports) = reporter();
     let server = server(&args, key, &reporter)?;
     let mut feed = Feed { events: server.events(), reports, waiting: VecDeque::new() };
-    let handle = server.start().await.map_err(|error| not_started(&args, error))?;
+    // A disk that does not answer keeps the start waiting.
+    let started = tokio::select! {
+        biased;
+        () = interrupts.next() => return Ok(()),
+        started = server.start() => started,
+    };
+    let handle = started.map_err(|error| not_started(&args, error))?;
     let printer = Printer { json: args.json };
     print_ready(&printer, &handle)?;
     let result = tokio::select! {
@@ -64,9 +71,10 @@ fn not_started(args: &RunArgs, error: StartError) -> Failure {
 
 fn server(args: &RunArgs, key: NodeKey, reporter: &Reporter) -> Result<Server, Failure> {
     let bootnodes = args.search.bootnodes()?;
+    let chain = args.chain(clock::unix())?;
     let mut builder = Server::builder(key).configure(|config| {
         config.bootstrap_nodes = bootnodes;
-        configure(config, args, reporter);
+        configure(config, args, chain, reporter);
     });
     if let Some(file) = &args.search.nodedb {
         builder = builder.node_db(FileNodeDb::new(file));
@@ -74,7 +82,7 @@ fn server(args: &RunArgs, key: NodeKey, reporter: &Reporter) -> Result<Server, F
     builder.build().map_err(Failure::arguments)
 }
 
-fn configure(config: &mut Config, args: &RunArgs, reporter: &Reporter) {
+fn configure(config: &mut Config, args: &RunArgs, chain: Option<Chain>, reporter: &Reporter) {
     config.listen_addr = Some(args.addr);
     config.disc_addr = args.discaddr;
     config.no_discovery = args.nodiscover;
@@ -86,9 +94,8 @@ fn configure(config: &mut Config, args: &RunArgs, reporter: &Reporter) {
     }
     let greeting = format!("hello from {}", config.name);
     config.protocols.push(Protocol::new(Demo::new(&greeting, reporter.clone())));
-    if let Some(EthArgs { network_id, genesis, fork_id }) = args.eth {
+    if let Some(chain) = chain {
         for version in Version::ALL {
-            let chain = Chain { network_id, genesis, fork_id };
             config.protocols.push(Protocol::new(Eth::new(version, chain, reporter.clone())));
         }
     }
@@ -198,6 +205,7 @@ fn describe(event: Event) -> Option<Line> {
                 .with("error", drop.error)
         }
         Event::ListenerFailed { error } => Line::new("listener_failed").with("error", error),
+        Event::DiscoveryFailed { error } => Line::new("discovery_failed").with("error", error),
         Event::Missed(count) => Line::new("missed").with("count", count),
         _ => return None,
     })

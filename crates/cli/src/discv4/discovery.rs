@@ -9,7 +9,9 @@ use devp2p_discv4::{
     Config, Driver, Event, Events, Handle, Missed, Row, Rows, Service, Socket, Source,
 };
 use devp2p_server::{FileNodeDb, NodeDb as _, Remembered};
+use futures::future::join_all;
 use tokio::{net::lookup_host, task::JoinHandle};
+use tracing::warn;
 
 use super::describe;
 use crate::{
@@ -35,13 +37,14 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    pub(super) async fn start(args: &Discv4Args) -> Result<Self, Failure> {
+    /// Starts it at this address, to begin with these nodes.
+    pub(super) async fn start(
+        args: &Discv4Args,
+        addr: SocketAddr,
+        bootnodes: Vec<Node>,
+    ) -> Result<Self, Failure> {
         let key = key::of(&args.key)?;
-        let mut bootnodes = Vec::new();
-        for node in args.search.bootnodes()? {
-            bootnodes.push(with_address(node).await?);
-        }
-        let socket = Socket::bind(args.addr).map_err(|error| not_bound(args.addr, &error))?;
+        let socket = Socket::bind(addr).map_err(|error| not_bound(addr, &error))?;
         let addr = socket.local_addr().map_err(Failure::work)?;
         let (memory, remembered) = match &args.search.nodedb {
             None => (None, Remembered::default()),
@@ -144,6 +147,16 @@ impl Discovery {
         }
         Some(describe("record", &Node::from_record(record)))
     }
+}
+
+/// The nodes with the addresses that their names stand for, without those whose name stands for
+/// none: a bootnode less.
+pub(super) async fn with_addresses(nodes: Vec<Node>) -> Vec<Node> {
+    let looked_up = join_all(nodes.into_iter().map(with_address)).await;
+    let found = looked_up
+        .into_iter()
+        .filter_map(|node| node.inspect_err(|failure| warn!("a bootnode less: {failure}")).ok());
+    found.collect()
 }
 
 /// The node with the address that its name stands for, where it has a name.

@@ -3,30 +3,33 @@
 
 mod discovery;
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
-use devp2p_core::Node;
+use devp2p_core::{Family, Node};
 use devp2p_discv4::{Handle, QueryError, RequestError};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use self::discovery::{Discovery, with_address};
+use self::discovery::{Discovery, with_address, with_addresses};
 use crate::{
-    args::{Discv4Args, Discv4Command, Discv4Query},
+    args::{Discv4Command, Discv4Listen, Discv4Query},
     failure::Failure,
     interrupts::Interrupts,
     output::{self, Line, Printer},
+    runtime::block_on,
 };
 
 /// The pause before the same is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs one of the commands.
-pub(crate) fn run(command: Discv4Command, verbose: bool) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::work)?;
-    runtime.block_on(async {
+pub(crate) fn run(command: Discv4Command) -> Result<(), Failure> {
+    block_on(async {
         match command {
-            Discv4Command::Listen(args) => listen(args, verbose).await,
+            Discv4Command::Listen(args) => listen(args).await,
             Discv4Command::Ping(query) => ask(Question::Ping, query).await,
             Discv4Command::RequestEnr(query) => ask(Question::Record, query).await,
             Discv4Command::Resolve(query) => ask(Question::Whereabouts, query).await,
@@ -34,16 +37,28 @@ pub(crate) fn run(command: Discv4Command, verbose: bool) -> Result<(), Failure> 
     })
 }
 
-async fn listen(args: Discv4Args, verbose: bool) -> Result<(), Failure> {
+async fn listen(args: Discv4Listen) -> Result<(), Failure> {
     // Before anything else, so that a signal during the start is not lost.
     let mut interrupts = Interrupts::new().map_err(Failure::work)?;
-    let mut discovery = Discovery::start(&args).await?;
+    let Discv4Listen { events, discv4: args } = args;
+    let start = async {
+        let bootnodes = with_addresses(args.search.bootnodes()?).await;
+        let addr = args.addr.unwrap_or_else(|| addr_to_reach(None, &bootnodes));
+        Discovery::start(&args, addr, bootnodes).await
+    };
+    // A disk that does not answer keeps the start waiting, as does who looks up names.
+    let started = tokio::select! {
+        biased;
+        () = interrupts.next() => return Ok(()),
+        started = start => started,
+    };
+    let mut discovery = started?;
     let printer = Printer { json: args.json };
     let result = match discovery.print_ready(&printer) {
         Ok(()) => tokio::select! {
             biased;
             () = interrupts.next() => Ok(()),
-            result = discovery.watch((verbose || args.json).then_some(&printer)) => result,
+            result = discovery.watch((events || args.json).then_some(&printer)) => result,
         },
         Err(failure) => Err(failure),
     };
@@ -54,15 +69,29 @@ async fn listen(args: Discv4Args, verbose: bool) -> Result<(), Failure> {
 /// Asks, and prints the answer.
 async fn ask(question: Question, query: Discv4Query) -> Result<(), Failure> {
     let node = with_address(query.node).await?;
-    if question == Question::Whereabouts
-        && node.udp_addr().is_none()
-        && query.discv4.search.nodedb.is_none()
-        && query.discv4.search.bootnodes()?.is_empty()
-    {
-        let why = "the node has no UDP endpoint, and there are no --bootnodes to ask for it";
-        return Err(Failure::arguments(format!("{node}: {why}")));
+    let known = query.discv4.search.bootnodes()?;
+    let bootnodes = with_addresses(known.clone()).await;
+    let addr = query.discv4.addr.unwrap_or_else(|| addr_to_reach(node.udp_addr(), &bootnodes));
+    let may_ask_others = question == Question::Whereabouts
+        && (query.discv4.search.nodedb.is_some()
+            || bootnodes.iter().filter_map(Node::udp_addr).any(|to| reaches(addr, to)));
+    match node.udp_addr() {
+        Some(to) if !may_ask_others && !reaches(addr, to) => {
+            let why = format!("--addr {addr} is not of the IP version of {to}");
+            return Err(Failure::arguments(format!("{node}: {why}")));
+        }
+        None if question == Question::Whereabouts && !may_ask_others => {
+            let why = "the node has no UDP endpoint";
+            return Err(if known.is_empty() {
+                let why = format!("{why}, and there are no --bootnodes to ask for it");
+                Failure::arguments(format!("{node}: {why}"))
+            } else {
+                Failure::work(format!("{node}: {why}, and no bootnode can be asked for it"))
+            });
+        }
+        _ => {}
     }
-    let discovery = Discovery::start(&query.discv4).await?;
+    let discovery = Discovery::start(&query.discv4, addr, bootnodes).await?;
     let search = Search { handle: &discovery.handle, bootnodes: &discovery.bootnodes, node };
     let answer = match query.timeout {
         0 => search.ask(question).await,
@@ -80,6 +109,24 @@ async fn ask(question: Question, query: Discv4Query) -> Result<(), Failure> {
         }
         Err(error) => Err(question.failed(&error.to_string())),
     }
+}
+
+/// Every address of the machine, and a free port, from which this node can be reached: or else,
+/// where it has no address, one of the others.
+fn addr_to_reach(node: Option<SocketAddr>, others: &[Node]) -> SocketAddr {
+    let mut others = others.iter().filter_map(Node::udp_addr).peekable();
+    let is_v6 = match node {
+        Some(to) => to.is_ipv6(),
+        // A machine without IPv6 still has the others.
+        None => others.peek().is_some() && others.all(|to| to.is_ipv6()),
+    };
+    if is_v6 { (Ipv6Addr::UNSPECIFIED, 0).into() } else { (Ipv4Addr::UNSPECIFIED, 0).into() }
+}
+
+/// Whether a socket at this address has the IP version to send there.
+fn reaches(addr: SocketAddr, to: SocketAddr) -> bool {
+    // Every address of IPv6 is every address of IPv4 too.
+    addr.ip() == Ipv6Addr::UNSPECIFIED || Family::of(addr.ip()) == Family::of(to.ip())
 }
 
 /// What is asked about a node.
@@ -190,5 +237,40 @@ impl Search<'_> {
         join_all(self.bootnodes.iter().map(|node| self.handle.ping(node))).await;
         let node = self.handle.resolve(self.node.public_key()).await?;
         Ok(node.map(Answer::Node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_of_the_ip_version_of_the_node() {
+        let key = crate::key::fresh().unwrap().public_key();
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let others = |list: &[&str]| -> Vec<Node> {
+            let nodes = list.iter().map(|text| format!("enode://{key}@{text}").parse().unwrap());
+            nodes.collect()
+        };
+        let (v4, v6) = ("192.0.2.1:1", "[2001:db8::1]:1");
+        for (node, list, expected) in [
+            (None, &[][..], "0.0.0.0:0"),
+            (Some(v4), &[v6], "0.0.0.0:0"),
+            (Some(v6), &[v4], "[::]:0"),
+            (None, &[v4, v6], "0.0.0.0:0"),
+            (None, &[v6, v6], "[::]:0"),
+        ] {
+            let found = addr_to_reach(node.map(addr), &others(list));
+            assert_eq!(found, addr(expected), "{node:?} {list:?}");
+            assert!(node.is_none_or(|node| reaches(found, addr(node))));
+        }
+        for (from, to, expected) in [
+            ("0.0.0.0:0", v6, false),
+            ("127.0.0.1:0", v4, true),
+            ("[::1]:0", v4, false),
+            ("[::]:0", v4, true),
+        ] {
+            assert_eq!(reaches(addr(from), addr(to)), expected, "{from} {to}");
+        }
     }
 }

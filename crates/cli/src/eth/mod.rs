@@ -1,6 +1,7 @@
 //! The subprotocols `eth/68` and `eth/69` up to Status: enough to stay connected with a node of
 //! the same chain, and to see what it says of itself.
 
+mod fork_id;
 mod status;
 
 use std::time::Duration;
@@ -12,7 +13,7 @@ use futures::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio::time::timeout;
 
-pub(crate) use self::status::ForkId;
+pub(crate) use self::fork_id::{ForkId, Forks, Position};
 use self::status::{Head, Status};
 use crate::{
     hex::Hex,
@@ -55,7 +56,7 @@ impl Version {
 }
 
 /// A chain of which this node knows the genesis block and the rules, and no other block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
     pub(crate) network_id: u64,
     pub(crate) genesis: [u8; 32],

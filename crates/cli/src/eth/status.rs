@@ -1,12 +1,10 @@
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use bytes::Bytes;
-use rlp::{Decodable, DecoderError, Encodable, Rlp, RlpStream};
+use rlp::{DecoderError, Rlp, RlpStream};
 
-use crate::{
-    hex::{self, Hex},
-    output::Line,
-};
+use super::fork_id::ForkId;
+use crate::{hex::Hex, output::Line};
 
 /// The first version whose Status tells a range of blocks.
 const FIRST_WITH_RANGE: u64 = 69;
@@ -147,47 +145,6 @@ fn hash(list: &Rlp<'_>, index: usize) -> Result<[u8; 32], DecoderError> {
     list.at(index)?.data()?.try_into().map_err(|_| DecoderError::RlpInvalidLength)
 }
 
-/// A chain's rules up to some block, and the next change (EIP-2124).
-///
-/// As text it is the hash and the next fork, as in `07c9462e/1700000000`; without the slash there
-/// is no next fork.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ForkId {
-    /// A checksum over the genesis block and the forks so far.
-    pub(crate) hash: [u8; 4],
-    /// The block or the time of the next fork, 0 where none is known.
-    pub(crate) next: u64,
-}
-
-impl Encodable for ForkId {
-    fn rlp_append(&self, out: &mut RlpStream) {
-        out.begin_list(2).append(&self.hash.as_slice()).append(&self.next);
-    }
-}
-
-impl Decodable for ForkId {
-    fn decode(rlp: &Rlp<'_>) -> Result<Self, DecoderError> {
-        let hash = rlp.at(0)?.data()?.try_into().map_err(|_| DecoderError::RlpInvalidLength)?;
-        Ok(Self { hash, next: rlp.val_at(1)? })
-    }
-}
-
-impl fmt::Display for ForkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", Hex(&self.hash), self.next)
-    }
-}
-
-impl FromStr for ForkId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (hash, next) = text.split_once('/').unwrap_or((text, "0"));
-        let next = next.parse().map_err(|_| "the next fork is not a number of 64 bits")?;
-        Ok(Self { hash: hex::parse(hash)?, next })
-    }
-}
-
 /// Why a node is of no use to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Incompatible {
@@ -217,6 +174,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::hex;
 
     fn vectors(text: &str) -> Value {
         serde_json::from_str(text).unwrap()
@@ -296,25 +254,6 @@ mod tests {
             }
             longer.append(&7_u8).finalize_unbounded_list();
             assert_eq!(Status::decode(&longer.out(), status.version).unwrap(), status);
-        }
-    }
-
-    #[test]
-    fn fork_ids_are_those_of_the_vectors() {
-        let vectors = vectors(include_str!("../../tests/vectors/forkid.json"));
-        let cases = vectors["eip2124"]["encoding"].as_array().unwrap();
-        assert!(!cases.is_empty());
-        for case in cases {
-            let next = u64::from_str_radix(case["fork_next_hex"].as_str().unwrap(), 16).unwrap();
-            let text = format!("{}/{next}", case["fork_hash"].as_str().unwrap());
-            let fork_id: ForkId = text.parse().unwrap();
-            assert_eq!(rlp::encode(&fork_id).to_vec(), bytes(&case["rlp"]));
-            assert_eq!(rlp::decode::<ForkId>(&bytes(&case["rlp"])).unwrap(), fork_id);
-            assert_eq!(fork_id.to_string(), text);
-        }
-        assert_eq!("0x07c9462e".parse(), Ok(ForkId { hash: [0x07, 0xc9, 0x46, 0x2e], next: 0 }));
-        for bad in ["", "07c946", "07c9462e00", "07c9462e/", "07c9462e/-1", "/1"] {
-            assert!(bad.parse::<ForkId>().is_err(), "{bad}");
         }
     }
 

@@ -53,6 +53,7 @@ fn bad_arguments_are_told_in_one_line_with_exit_code_2() {
         (&["run", "--network", "ropsten"], &["'ropsten'", "--network", "mainnet", "hoodi"]),
         (&["run", "--discaddr", "1.2.3.4"], &["'1.2.3.4'", "--discaddr"]),
         (&["run", "--nodiscover", "--discaddr", "1.2.3.4:5"], &["cannot be used with"]),
+        (&["run", "--nodiscover", "--bootnodes", own], &["--nodiscover", "cannot be used with"]),
         (
             &["run", "--addr", "127.0.0.1:0", "--nodedb", "/dev/null/x"],
             &["--nodedb", "/dev/null/x"],
@@ -74,6 +75,7 @@ fn bad_arguments_are_told_in_one_line_with_exit_code_2() {
         (&["run", "--name", &"x".repeat(300)], &["name", "at most 256 bytes"]),
         (&["run", "--network-id", "1"], &["--genesis", "--fork-id"]),
         (&["run", "--genesis", genesis], &["--network-id", "--fork-id"]),
+        (&["run", "--fork-id", "00000000"], &["--network-id", "--genesis"]),
         (
             &["run", "--network-id", "1", "--genesis", "12", "--fork-id", "00000000"],
             &["'12'", "--genesis", "2 hex digits instead of 64"],

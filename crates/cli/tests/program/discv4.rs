@@ -1,4 +1,4 @@
-use std::str;
+use std::{net::UdpSocket, process::Output, str};
 
 use devp2p_core::{Node, NodeKey, Record};
 use serde_json::{Value, json};
@@ -32,6 +32,11 @@ fn listener(options: &[&str]) -> (Running, Record) {
 fn ask(command: &str, node: &str, options: &[&str]) -> String {
     let args = ["discv4", command, node, "--addr", "127.0.0.1:0", "--timeout", "20"];
     stdout_of([args.as_slice(), options].concat())
+}
+
+/// One of the other commands, however it ends.
+fn ask_once(command: &str, node: &str, options: &[&str]) -> Output {
+    devp2p([["discv4", command, node, "--addr", "127.0.0.1:0"].as_slice(), options].concat())
 }
 
 fn ask_json(command: &str, node: &str, options: &[&str]) -> Value {
@@ -69,7 +74,7 @@ fn a_listener_answers_the_other_commands() {
     assert_eq!(ask_json("requestenr", &enode, &[]), expected);
     assert_eq!(ask_json("resolve", &enode, &[]), expected);
 
-    // Without -v the record is all that it prints.
+    // Without --events the record is all that it prints.
     assert_eq!(node.signal("INT"), (Some(0), String::new()));
 }
 
@@ -89,7 +94,7 @@ fn a_node_is_found_through_a_bootnode() {
     assert_eq!(ask("resolve", &moved.to_enode(), &options), format!("{record}\n"));
 
     let stranger = unknown(&Record::builder().sign(&NodeKey::from_hex(KEY).unwrap()).unwrap());
-    let output = devp2p(["discv4", "resolve", &stranger, "--bootnodes", &boot_url]);
+    let output = ask_once("resolve", &stranger, &["--bootnodes", &boot_url]);
     let stderr = str::from_utf8(&output.stderr).unwrap();
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{stderr}");
     assert_eq!(stderr, "error: can't find the node: nobody knows it\n");
@@ -101,7 +106,7 @@ fn a_node_is_found_through_a_bootnode() {
 #[test]
 fn who_does_not_answer_is_told_in_one_line_with_exit_code_1() {
     // Bound, so that nobody else has the port, and silent.
-    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let key = NodeKey::from_hex(KEY).unwrap().public_key();
     let enode = format!("enode://{key}@{}", silent.local_addr().unwrap());
     for (command, line) in [
@@ -110,7 +115,7 @@ fn who_does_not_answer_is_told_in_one_line_with_exit_code_1() {
         ("resolve", "error: can't find the node: nobody knows it\n"),
     ] {
         for options in [["--timeout", "0"], ["--timeout", "1"]] {
-            let output = devp2p([["discv4", command, &enode].as_slice(), &options].concat());
+            let output = ask_once(command, &enode, &options);
             let stderr = str::from_utf8(&output.stderr).unwrap();
             assert_eq!((output.status.code(), stderr), (Some(1), line));
             assert!(output.stdout.is_empty());
@@ -139,18 +144,80 @@ fn the_number_of_the_record_rises_with_every_start() {
 fn a_file_in_use_is_not_shared() {
     let path = fresh_path("busy.nodedb");
     let (_node, _) = listener(&["--nodedb", path.to_str().unwrap()]);
-    let output = devp2p(["discv4", "listen", "--nodedb", path.to_str().unwrap()]);
+    let args = ["discv4", "listen", "--addr", "127.0.0.1:0", "--nodedb", path.to_str().unwrap()];
+    let output = devp2p(args);
     let stderr = str::from_utf8(&output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.starts_with("error: --nodedb ") && stderr.contains("in use"), "{stderr}");
 }
 
 #[test]
-fn with_v_events_are_lines_for_people() {
-    let mut node = listen(&["-v"]);
-    let record: Record = node.line().parse().unwrap();
-    ask("ping", &record.to_string(), &[]);
-    let line = node.line();
-    assert!(line.starts_with("sighting id=") && line.contains(" source=ping"), "{line}");
-    assert_eq!(node.signal("INT").0, Some(0));
+fn with_events_there_are_lines_for_people() {
+    for options in [["--events"].as_slice(), &["-v", "--events"], &["-v"]] {
+        let mut node = listen(options);
+        let record: Record = node.line().parse().unwrap();
+        ask("ping", &record.to_string(), &[]);
+        if options.contains(&"--events") {
+            let line = node.line();
+            assert!(line.starts_with("sighting id=") && line.contains(" source=ping"), "{line}");
+        }
+        let (code, printed, _) = node.signal_and_rest("INT");
+        assert_eq!(code, Some(0));
+        assert!(options.contains(&"--events") || printed.is_empty(), "{printed:?}");
+    }
+}
+
+#[test]
+fn a_node_of_ipv6_is_asked_from_an_address_of_ipv6() {
+    if UdpSocket::bind("[::1]:0").is_err() {
+        // A machine without IPv6.
+        return;
+    }
+    let mut node = Running::start(["discv4", "listen", "--addr", "[::1]:0"]);
+    let record = node.line();
+    let parsed: Record = record.parse().unwrap();
+    let enode = Node::from_record(parsed).to_enode();
+    assert!(enode.contains("@[::1]:"), "{enode}");
+    let at = ["--addr", "[::1]:0", "--timeout", "20"];
+    let pong = stdout_of([["discv4", "ping", &enode].as_slice(), &at].concat());
+    assert!(pong.starts_with("node responded to ping"), "{pong}");
+    let found = stdout_of([["discv4", "requestenr", &enode].as_slice(), &at].concat());
+    assert_eq!(found, format!("{record}\n"));
+
+    for command in ["ping", "requestenr", "resolve"] {
+        let output = ask_once(command, &enode, &[]);
+        let stderr = str::from_utf8(&output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{stderr}");
+        assert!(
+            stderr.contains("--addr 127.0.0.1:0 is not of the IP version of [::1]:"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_bootnode_whose_name_is_dead_is_left_out() {
+    let mut node = listen(&[]);
+    let record = node.line();
+    let parsed: Record = record.parse().unwrap();
+    let key = NodeKey::from_hex(KEY).unwrap().public_key();
+    // Not a host's name, so that no server is asked for it.
+    let dead = format!("enode://{key}@-dead.invalid:30303");
+    let both = format!("{dead},{record}");
+    for (command, asked, bootnodes) in
+        [("ping", record, &dead), ("resolve", unknown(&parsed), &both)]
+    {
+        let output = ask_once(command, &asked, &["--timeout", "20", "--bootnodes", bootnodes]);
+        let stderr = str::from_utf8(&output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(
+            stderr.contains("WARN") && stderr.contains("cannot resolve -dead.invalid"),
+            "{stderr}"
+        );
+    }
+    let output = ask_once("resolve", &unknown(&parsed), &["--bootnodes", &dead]);
+    let stderr = str::from_utf8(&output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.ends_with("no bootnode can be asked for it\n"), "{stderr}");
 }

@@ -84,6 +84,39 @@ fn another_network_is_useless() {
 }
 
 #[test]
+fn a_public_network_is_spoken_up_to_status() {
+    let start = |more: &[&str]| {
+        let common =
+            ["run", "--json", "--addr", "127.0.0.1:0", "--nodiscover", "--network", "hoodi"];
+        Running::start([&common, more].concat())
+    };
+    let mut listener = start(&[]);
+    let enode = text(&listener.event("ready"), "enode").to_owned();
+    // From the last fork that this program knows of, in November 2025, on.
+    let genesis = "bbe312868b376a3001692a646dd2d7d1e4406380dfd86b98aa8a34d1557c971b";
+    for (more, network_id, genesis, fork_id) in [
+        ([].as_slice(), 560_048, genesis, "23aa1351/0"),
+        (&["--fork-id", "23aa1351/9"], 560_048, genesis, "23aa1351/9"),
+        (&["--network-id", "5"], 5, genesis, "23aa1351/0"),
+        (&["--genesis", GENESIS], 560_048, GENESIS, "23aa1351/0"),
+    ] {
+        let mut dialer = start(&[more, &["--static", &enode]].concat());
+        let ready = dialer.event("ready");
+        let status = loop {
+            let status = listener.event("status");
+            if status["id"] == ready["id"] {
+                break status;
+            }
+        };
+        assert_eq!(status["network_id"], network_id, "{status}");
+        assert_eq!((text(&status, "genesis"), text(&status, "fork_id")), (genesis, fork_id));
+        let is_same = network_id == 560_048 && genesis != GENESIS;
+        assert_eq!(status["incompatible"].is_null(), is_same, "{status}");
+        assert_eq!(dialer.signal("INT").0, Some(0));
+    }
+}
+
+#[test]
 fn the_node_itself_is_printed_first() {
     let mut node = Running::start(["run", "--addr", "127.0.0.1:0", "--nodekeyhex", KEY, "-v"]);
     let enode: Node = node.line().parse().unwrap();

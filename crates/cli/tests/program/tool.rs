@@ -86,13 +86,21 @@ impl Running {
     /// Sends a signal, and gives the exit code and stderr.
     #[cfg(unix)]
     pub(crate) fn signal(self, signal: &str) -> (Option<i32>, String) {
+        let (code, _, stderr) = self.signal_and_rest(signal);
+        (code, stderr)
+    }
+
+    /// Sends a signal, and gives the exit code, the lines that were not taken yet, and stderr.
+    #[cfg(unix)]
+    pub(crate) fn signal_and_rest(self, signal: &str) -> (Option<i32>, Vec<String>, String) {
         let kill = format!("kill -s {signal} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
         self.exit()
     }
 
-    /// Waits for the end, and gives the exit code and stderr.
-    pub(crate) fn exit(mut self) -> (Option<i32>, String) {
+    /// Waits for the end.
+    #[cfg(unix)]
+    fn exit(mut self) -> (Option<i32>, Vec<String>, String) {
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -103,7 +111,8 @@ impl Running {
         };
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        (status.code(), stderr)
+        let rest = self.lines.iter().collect();
+        (status.code(), rest, stderr)
     }
 }
 
