@@ -2,6 +2,9 @@ use std::{fs, net::TcpListener, str};
 
 use crate::tool::{devp2p, fresh_path};
 
+/// No test listens anywhere else.
+const LOOPBACK: &str = "127.0.0.1:0";
+
 #[test]
 fn bad_arguments_are_told_in_one_line_with_exit_code_2() {
     let file = |name: &str, content: &[u8]| {
@@ -61,14 +64,17 @@ fn bad_arguments_are_told_in_one_line_with_exit_code_2() {
         (&["discv4"], &["a command is missing"]),
         (&["discv4", "ping"], &["<NODE>"]),
         (&["discv4", "ping", "frob"], &["'frob'", "missing prefix"]),
-        (&["discv4", "ping", enode], &["no UDP endpoint"]),
-        (&["discv4", "requestenr", enode], &["no UDP endpoint"]),
+        (&["discv4", "ping", enode, "--addr", LOOPBACK], &["no UDP endpoint"]),
+        (&["discv4", "requestenr", enode, "--addr", LOOPBACK], &["no UDP endpoint"]),
         (&["discv4", "resolve", enode], &["no UDP endpoint", "--bootnodes"]),
-        (&["discv4", "ping", own, "--nodekeyhex", &key], &["our own id"]),
+        (&["discv4", "ping", own, "--nodekeyhex", &key, "--addr", LOOPBACK], &["our own id"]),
         (&["discv4", "ping", own, "--timeout", "x"], &["'x'", "--timeout"]),
         (&["discv4", "listen", "--bootnodes", enode], &["--bootnodes", "no udp endpoint"]),
         (&["discv4", "listen", "--nodekey", &short], &[&short, "wrong length of 4"]),
-        (&["discv4", "listen", "--nodedb", "/dev/null/x"], &["--nodedb", "/dev/null/x"]),
+        (
+            &["discv4", "listen", "--nodedb", "/dev/null/x", "--addr", LOOPBACK],
+            &["--nodedb", "/dev/null/x"],
+        ),
         (&["discv4", "listen", "--addr", "192.0.2.1:0"], &["cannot listen on 192.0.2.1:0"]),
         (&["run", "--trusted", "enode://"], &["--trusted", "want 128 hex digits"]),
         (&["run", "--maxpeers", "many"], &["'many'", "--maxpeers"]),
