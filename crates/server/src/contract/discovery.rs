@@ -11,6 +11,7 @@
 //!   woken all the time.
 //! - **cancellation**: dropping whatever waits for a candidate loses none.
 //! - **resolve ends**: with the node that was asked for, or nothing.
+//! - **resolve finds what it knows**: where the source [resolves](Resolves) at all.
 
 use std::{
     collections::BTreeSet,
@@ -39,8 +40,20 @@ const MANY: usize = 10_000;
 /// How often it may have a waiting task look in vain.
 const WAKES_PER_CANDIDATE: usize = 20;
 
+/// Whether [`Discovery::resolve`] of a source finds anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolves {
+    /// The nodes that the source knows.
+    Known,
+    /// Nothing: it only tells candidates.
+    Nothing,
+}
+
 /// Tries every clause. `discovery` makes one that knows these nodes.
-pub async fn check(discovery: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Report {
+pub async fn check(
+    resolves: Resolves,
+    discovery: impl Fn(Vec<Node>) -> Box<dyn Discovery>,
+) -> Report {
     let mut suite = Suite::new("Discovery");
     let make = &discovery;
     suite.clause("finds what it knows", finds(make)).await;
@@ -50,6 +63,9 @@ pub async fn check(discovery: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Repor
     suite.clause("wakes", wakes(make)).await;
     suite.clause("cancellation", cancellation(make)).await;
     suite.clause("resolve ends", resolve_ends(make)).await;
+    if resolves == Resolves::Known {
+        suite.clause("resolve finds what it knows", resolve_finds(make)).await;
+    }
     suite.report()
 }
 
@@ -173,6 +189,19 @@ async fn resolve_ends(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<
     let later = source.resolve(stranger);
     drop(source);
     later.await;
+    Ok(())
+}
+
+async fn resolve_finds(make: impl Fn(Vec<Node>) -> Box<dyn Discovery>) -> Result<(), Seen> {
+    let mut source = make(known()?);
+    // One that has to look around knows them from here on.
+    round(&mut source).await?;
+    for node in known()? {
+        let found = source.resolve(node.public_key()).await;
+        ensure(found.is_some_and(|found| found.id() == node.id()), || {
+            format!("{node} is not found")
+        })?;
+    }
     Ok(())
 }
 

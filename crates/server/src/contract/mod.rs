@@ -20,11 +20,14 @@
 //! sockets run them in real time, within seconds.
 //!
 //! ```
-//! use devp2p_server::{NodeList, contract};
+//! use devp2p_server::{
+//!     NodeList,
+//!     contract::discovery::{Resolves, check},
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() {
-//! let report = contract::discovery::check(|known| Box::new(NodeList::new(known))).await;
+//! let report = check(Resolves::Known, |known| Box::new(NodeList::new(known))).await;
 //! report.assert_kept();
 //! # }
 //! ```

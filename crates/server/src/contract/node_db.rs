@@ -12,6 +12,7 @@
 //! - **answers only**: who never answered, or not for 5 days, is not remembered.
 //! - **close ends**: whether open or not, twice, and with a lot to write.
 //! - **close can be dropped**: without loss.
+//! - **open can be dropped**: the next handle opens what nobody waited for.
 //! - **late rows**: what is written after the close changes nothing, nor what is before the start.
 
 use std::{
@@ -59,6 +60,7 @@ where
     suite.clause("answers only", answers_only(storage())).await;
     suite.clause("close ends", close_ends(storage())).await;
     suite.clause("close can be dropped", close_dropped(storage())).await;
+    suite.clause("open can be dropped", open_dropped(storage())).await;
     suite.clause("late rows", late_rows(storage())).await;
     suite.report()
 }
@@ -188,6 +190,18 @@ async fn close_dropped(handle: impl Fn() -> Arc<dyn NodeDb>) -> Result<(), Seen>
         ensure(found.seq == Some(seq), || format!("number {:?} in place of {seq}", found.seq))?;
     }
     Ok(())
+}
+
+async fn open_dropped(handle: impl Fn() -> Arc<dyn NodeDb>) -> Result<(), Seen> {
+    for polls in [0, 1] {
+        let db = handle();
+        let mut open = db.open(local(1), NOW);
+        if polls > 0 {
+            let _ = (&mut open).now_or_never();
+        }
+    }
+    let found = open_after_drop(&handle()).await?;
+    expect(&found, &Remembered::default())
 }
 
 async fn late_rows(handle: impl Fn() -> Arc<dyn NodeDb>) -> Result<(), Seen> {

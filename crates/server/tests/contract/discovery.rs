@@ -4,7 +4,10 @@ use std::{
 };
 
 use devp2p_core::{Node, PublicKey};
-use devp2p_server::{Discovery, FairMix, NodeList, contract::discovery};
+use devp2p_server::{
+    Discovery, FairMix, NodeList,
+    contract::discovery::{self, Resolves},
+};
 use futures::{
     Stream, StreamExt as _,
     future::{BoxFuture, pending, ready},
@@ -14,13 +17,13 @@ use crate::support::foreign::noticeboard::Noticeboard;
 
 #[tokio::test(start_paused = true)]
 async fn a_list() {
-    discovery::check(|known| Box::new(NodeList::new(known))).await.assert_kept();
+    discovery::check(Resolves::Known, |known| Box::new(NodeList::new(known))).await.assert_kept();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_mix() {
     // Who knows nothing holds nobody up.
-    let report = discovery::check(|known| {
+    let report = discovery::check(Resolves::Known, |known| {
         let (one, other) = known.split_at(known.len() / 3);
         let sources = [&[], one, other]
             .map(|known| Box::new(NodeList::new(known.iter().cloned())) as Box<dyn Discovery>);
@@ -31,7 +34,7 @@ async fn a_mix() {
 
 #[tokio::test(start_paused = true)]
 async fn foreign() {
-    let report = discovery::check(|known| {
+    let report = discovery::check(Resolves::Known, |known| {
         let board = Noticeboard::default();
         known.into_iter().for_each(|node| board.announce(node));
         Box::new(board.reader())
@@ -57,6 +60,8 @@ enum Flaw {
     Confused,
     /// Searches for ever.
     Thorough,
+    /// Never finds anybody.
+    Ignorant,
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,11 +75,21 @@ async fn broken_ones_are_found_out() {
             &["never ends", "looks up again", "in rounds of a second", "wakes", "cancellation"],
         ),
         (Flaw::Loyal, &["cancellation"]),
-        (Flaw::Discreet, &["finds what it knows", "looks up again", "cancellation"]),
-        (Flaw::Confused, &["resolve ends"]),
-        (Flaw::Thorough, &["resolve ends"]),
+        (
+            Flaw::Discreet,
+            &[
+                "finds what it knows",
+                "looks up again",
+                "cancellation",
+                "resolve finds what it knows",
+            ],
+        ),
+        (Flaw::Confused, &["resolve ends", "resolve finds what it knows"]),
+        (Flaw::Thorough, &["resolve ends", "resolve finds what it knows"]),
+        (Flaw::Ignorant, &["resolve finds what it knows"]),
     ] {
-        let report = discovery::check(|known| Box::new(Broken::new(known, flaw))).await;
+        let report =
+            discovery::check(Resolves::Known, |known| Box::new(Broken::new(known, flaw))).await;
         assert_eq!(report.violated(), expected, "{flaw:?}: {report}");
     }
 }
@@ -136,6 +151,7 @@ impl Discovery for Broken {
         match self.flaw {
             Flaw::Confused => Box::pin(ready(self.known.first().cloned())),
             Flaw::Thorough => Box::pin(pending()),
+            Flaw::Ignorant => Box::pin(ready(None)),
             _ => self.inner.resolve(public_key),
         }
     }

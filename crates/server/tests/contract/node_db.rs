@@ -86,7 +86,10 @@ enum Flaw {
 #[tokio::test(start_paused = true)]
 async fn broken_ones_are_found_out() {
     for (flaw, expected) in [
-        (Flaw::Prejudiced, &["starts empty", "one number per key", "late rows"][..]),
+        (
+            Flaw::Prejudiced,
+            &["starts empty", "one number per key", "open can be dropped", "late rows"][..],
+        ),
         (
             Flaw::Forgetful,
             &[
@@ -121,7 +124,7 @@ async fn broken_ones_are_found_out() {
                 "late rows",
             ],
         ),
-        (Flaw::Lazy, &["close can be dropped"]),
+        (Flaw::Lazy, &["close can be dropped", "open can be dropped"]),
         (Flaw::Late, &["late rows"]),
     ] {
         let report = node_db::check(|| {
