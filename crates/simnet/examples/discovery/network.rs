@@ -60,10 +60,17 @@ impl Plan {
             nodes,
             bootnodes: 1,
             join: Duration::from_secs(5),
-            pace: Some(Duration::from_secs(20)),
+            pace: Some(Duration::from_secs(30)),
             links: Links { loss: 0.01, ..Links::default() },
             config,
         }
+    }
+
+    /// The same with fewer lookups in the beginning: they are enough to know a few hundred nodes.
+    pub(crate) fn small(nodes: usize) -> Self {
+        let mut plan = Self::new(nodes);
+        plan.config.refresh_lookups = 1;
+        plan
     }
 }
 
@@ -148,6 +155,15 @@ impl<S: Sign> Network<S> {
             duplicate,
             ..Link::with_latency(latency(seed, from, to))
         });
+    }
+
+    /// Lets the users of all nodes look around so often from now on.
+    pub(crate) fn set_pace(&mut self, pace: Option<Duration>) {
+        self.plan.pace = pace;
+        for at in self.alive() {
+            let first = self.rng.below(1 << 20) as f64 / f64::from(1 << 20);
+            self.with(at, |node, now| node.set_pace(now, pace, first));
+        }
     }
 
     pub(crate) fn add_probe(&mut self, ip: Ipv4Addr) -> HostId {

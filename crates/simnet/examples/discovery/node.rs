@@ -114,8 +114,7 @@ impl<S: Sign> Node<S> {
         let address = identity.address;
         let record = Record::builder().seq(clock.unix_secs(now)).ip(address.ip());
         let record = record.tcp(address.port()).udp(address.port()).sign(&identity.key).unwrap();
-        let first = pace.map(|pace| pace.mul_f64(rng.below(1_000) as f64 / 1_000.0));
-        Self {
+        let mut node = Self {
             machine: Discv4::new(
                 config,
                 S::with_key(&identity.key),
@@ -127,12 +126,20 @@ impl<S: Sign> Node<S> {
             own: identity.id,
             now,
             pace,
-            look_at: first.map(|first| now + first),
+            look_at: None,
             lookups: BTreeMap::new(),
             depths: BTreeMap::new(),
             found: Vec::new(),
             taps: Taps::default(),
-        }
+        };
+        node.set_pace(now, pace, rng.below(1 << 20) as f64 / f64::from(1 << 20));
+        node
+    }
+
+    /// Lets its user look around so often, the first time after such a part of the pause.
+    pub(crate) fn set_pace(&mut self, now: Instant, pace: Option<Duration>, first: f64) {
+        self.pace = pace;
+        self.look_at = pace.map(|pace| now + pace.mul_f64(first));
     }
 
     pub(crate) fn lookup(&mut self, now: Instant, target: Target) {

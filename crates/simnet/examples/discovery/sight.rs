@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::Duration,
 };
 
@@ -27,6 +28,18 @@ pub(crate) struct Sharpness {
     pub(crate) nearly: f64,
     /// The share of the lookups that found all of them.
     pub(crate) complete: f64,
+}
+
+impl fmt::Display for Sharpness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [found, nearly, complete] =
+            [self.found, self.nearly, self.complete].map(|share| 100.0 * share);
+        write!(
+            f,
+            "{found:.2} % of the {K} nearest; {nearly:.1} % find {} of them or more, {complete:.1} % all",
+            K - 1
+        )
+    }
 }
 
 impl<S: Sign> Network<S> {

@@ -32,6 +32,9 @@ pub(crate) const ATTACK: Attack = Attack {
     nodes: 5,
 };
 
+/// The meter is at one node, who needs some to name.
+const ENOUGH: usize = 30;
+
 /// Each source is in a prefix of its own.
 struct Meter {
     network: Network<StandIn>,
@@ -40,12 +43,12 @@ struct Meter {
 }
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
-    let mut plan = Plan::new(nodes);
+    let mut plan = Plan::small(nodes.min(ENOUGH));
     // What is lost would make it look better.
     plan.links.loss = 0.0;
     let mut network = Network::<StandIn>::new(seed, plan);
     network.run_for(30);
-    let to = network.nodes[seed as usize % nodes].0.address;
+    let to = network.nodes[seed as usize % network.nodes.len()].0.address;
     let mut meter = Meter { network, to, sources: 0 };
     let expiration = meter.expiration();
 

@@ -29,11 +29,11 @@ pub(crate) const ATTACK: Attack = Attack {
 const IPS: [Ipv4Addr; 2] = [Ipv4Addr::new(45, 10, 7, 1), Ipv4Addr::new(45, 11, 7, 1)];
 /// PINGs of each host to the victim each second: as many as are answered.
 const PINGS: usize = 5;
-const SECS: u64 = 120;
+const SECS: u64 = 40;
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
-    let mut network = Network::<StandIn>::new(seed, Plan::new(nodes));
-    network.run_for(120);
+    let mut network = Network::<StandIn>::new(seed, Plan::small(nodes));
+    network.run_for(40);
     let victim = 1 + (seed as usize % (nodes - 1));
     let identity = network.nodes[victim].0.clone();
     let before: Vec<_> = network.at(victim).table().map(|(id, _)| id).collect();

@@ -28,11 +28,11 @@ pub(crate) const ATTACK: Attack = Attack {
 };
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
-    let mut plan = Plan::new(nodes);
+    let mut plan = Plan::small(nodes);
     plan.pace = Some(Duration::from_secs(30));
     let links = plan.links;
     let mut network = Network::<StandIn>::new(seed, plan);
-    network.run_for(120);
+    network.run_for(60);
     // The bootnode is not among them: who starts anew needs one.
     let others: Vec<_> = (1..nodes).collect();
     for at in network.choose(&others, nodes * 3 / 10) {

@@ -28,14 +28,13 @@ const VICTIM: Ipv4Addr = Ipv4Addr::new(60, 1, 1, 1);
 const IDS: usize = 10_000;
 /// The identities with which it makes itself known to each node: as many as a table takes.
 const IDENTITIES: usize = 10;
-const SECS: u64 = 60;
+const SECS: u64 = 15;
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
-    let mut plan = Plan::new(nodes);
-    // Everybody asks, and so is lied to, all the time.
-    plan.pace = Some(Duration::from_secs(2));
+    let mut plan = Plan::small(nodes);
+    plan.pace = None;
     let mut network = Network::<StandIn>::new(seed, plan);
-    network.run_for(20);
+    network.run_for(10);
 
     let victim = network.add_probe(VICTIM);
     // All at one port, or each at its own.
@@ -53,6 +52,8 @@ fn run(seed: u64, nodes: usize) -> Vec<f64> {
             }
         }
     }
+    // Everybody asks, and so is lied to, all the time.
+    network.set_pace(Some(Duration::from_secs(3)));
     network.run_for(SECS);
     let asked = network.with_liar(liar, |liar, _| liar.asked);
     assert!(asked > nodes as u64, "nobody asked the liar");

@@ -32,12 +32,15 @@ const LISTENER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(45, 10, 7,
 const SECS: u64 = 10;
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
-    let mut plan = Plan::new(nodes);
-    plan.pace = Some(Duration::from_secs(3));
+    let mut plan = Plan::small(nodes);
+    plan.pace = None;
     let mut network = Network::<StandIn>::new(seed, plan);
-    network.run_for(40);
+    network.run_for(15);
     let victim = 1 + (seed as usize % (nodes - 1));
-    network.with(victim, |node, _| node.taps.records = true);
+    network.with(victim, |node, now| {
+        node.taps.records = true;
+        node.set_pace(now, Some(Duration::from_secs(2)), 0.0);
+    });
     network.run_for(SECS);
     let packets = network.with(victim, |node, _| std::mem::take(&mut node.taps.received));
     assert!(packets.len() > 20, "little was recorded: {}", packets.len());
