@@ -84,16 +84,25 @@ pub(crate) struct Outcome {
     pub(crate) trace: u64,
 }
 
-/// The attack, and the restart in the midst of it.
+/// The attack on the last node of a network of its own, and the restart in the midst of it. Every
+/// other seed has one in order; in the rest the node loses its power.
 pub(crate) fn restart(seed: u64, attack: &Restart) -> Outcome {
     let mut network = Network::new(seed, attack.nodes, attack.defences, attack.haste);
-    let victim = attack.nodes - 1;
     network.world.run_for(attack.peace);
-    begin(&mut network, victim, attack.means);
+    restart_of(&mut network, attack.nodes - 1, seed.is_multiple_of(2), attack)
+}
+
+/// The attack on a node of a network that is there.
+pub(crate) fn restart_of(
+    network: &mut Network,
+    victim: usize,
+    in_order: bool,
+    attack: &Restart,
+) -> Outcome {
+    begin(network, victim, attack.means);
     network.world.run_for(attack.before);
 
-    // Every other node is stopped in order; the rest lose their power.
-    if seed.is_multiple_of(2) {
+    if in_order {
         network.with_node(victim, |client, now| client.stop(now));
         network.world.run_for(Duration::from_millis(500));
     }
@@ -115,9 +124,10 @@ pub(crate) fn restart(seed: u64, attack: &Restart) -> Outcome {
         }
         network.world.run_for(Duration::from_secs(1));
         if second >= GRACE.as_secs() {
-            outcome.look(&network, victim);
+            outcome.look(network, victim);
         }
     }
+    network.end_attack();
     outcome
 }
 

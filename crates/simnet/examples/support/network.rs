@@ -95,7 +95,7 @@ impl Network {
     }
 
     /// Adversaries of a node, who sit beside everybody.
-    pub(crate) fn attack(&mut self, victim: usize, means: Means) -> HostId {
+    pub(crate) fn attack(&mut self, victim: usize, means: Means) {
         let (identity, _) = &self.nodes[victim];
         let victim = (identity.key.public_key(), identity.address);
         let (now, rng) = (self.world.now(), Rng::from_seed(self.rng.seed()));
@@ -114,7 +114,13 @@ impl Network {
             self.link(host, node, Duration::from_millis(10));
         }
         self.attackers = Some(host);
-        host
+    }
+
+    /// The adversaries are gone.
+    pub(crate) fn end_attack(&mut self) {
+        if let Some(host) = self.attackers.take() {
+            self.world.remove(host);
+        }
     }
 
     pub(crate) fn with_attackers(&mut self, act: impl FnOnce(&mut Attackers, Instant)) {
