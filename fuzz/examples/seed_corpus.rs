@@ -25,6 +25,9 @@ const DISCV4: [&str; 2] = [
     include_str!("../../crates/discv4/tests/vectors/discv4-eip8-packets.json"),
     include_str!("../../crates/discv4/tests/vectors/discv4-derived.json"),
 ];
+const DISCV5_WIRE: &str = include_str!("../../crates/discv5/tests/vectors/discv5-wire.json");
+const DISCV5_MESSAGES: &str =
+    include_str!("../../crates/discv5/tests/vectors/discv5-messages.json");
 const URLS: &str = include_str!("../../crates/core/tests/vectors/enode-urls.json");
 
 /// Seeds of the machines, for which there are no vectors.
@@ -41,6 +44,8 @@ fn main() -> io::Result<()> {
     sessions()?;
     discv4_packets()?;
     discoveries()?;
+    discv5_packets()?;
+    discv5_messages()?;
     for target in ["session", "dial", "server_core", "discv4"] {
         let mut rng = Rng::from_seed([7; 32]);
         for number in 0..RANDOM_SEEDS {
@@ -323,6 +328,49 @@ fn discoveries() -> io::Result<()> {
         save("discv4", name, &[vec![0], steps.concat()].concat())?;
     }
     Ok(())
+}
+
+/// Every packet as it comes, its header before it is masked to us, and handshakes with a record.
+fn discv5_packets() -> io::Result<()> {
+    let vectors = parse(DISCV5_WIRE);
+    for (index, vector) in list(&vectors["packets"]).iter().enumerate() {
+        let (packet, fields) = (hex(&vector["packet"]), &vector["decoded"]);
+        save("discv5_packet", &format!("packet_{index}"), &[&[0], &*packet].concat())?;
+        let flag = u8::try_from(fields["flag"].as_u64().unwrap_or(0)).unwrap_or(0);
+        let header = hex(&fields["static_header"]);
+        let (authdata, message) = (hex(&fields["authdata"]), hex(&fields["message_ciphertext"]));
+        let unmasked = [&[1, flag], &header[21..], &authdata, &message].concat();
+        save("discv5_packet", &format!("unmasked_{index}"), &unmasked)?;
+    }
+    for vector in list(&vectors["derived_packets"]).iter().chain(list(&vectors["reject"])) {
+        let packet = hex(&vector["packet"]);
+        save("discv5_packet", &name(vector), &[&[0], &*packet].concat())?;
+    }
+    let record = Record::builder().seq(1).sign(&INITIATOR).expect("a small record");
+    let foreign = Record::builder().seq(1).sign(&RECIPIENT).expect("a small record");
+    for (name, changes, record) in [
+        ("genuine", [0, 0, 0, 0], record.as_bytes()),
+        ("signature_flipped", [1, 0, 0, 0], record.as_bytes()),
+        ("key_flipped", [0, 1, 0, 0], record.as_bytes()),
+        ("other_key", [0, 0, 1, 0], record.as_bytes()),
+        ("old_record", [0, 0, 0, 2], record.as_bytes()),
+        ("foreign_record", [0, 0, 0, 0], foreign.as_bytes()),
+        ("no_record", [0, 0, 0, 0], &[]),
+        ("large_record", [0, 0, 0, 0], &[0; Record::MAX_SIZE + 1]),
+    ] {
+        let seed = [&[2], &changes[..], &string(record), b"message"].concat();
+        save("discv5_packet", &format!("handshake_{name}"), &seed)?;
+    }
+    Ok(())
+}
+
+fn discv5_messages() -> io::Result<()> {
+    let vectors = parse(DISCV5_MESSAGES);
+    let lists = ["messages", "topdisc_draft_2026_06", "reject"];
+    for vector in lists.iter().flat_map(|name| list(&vectors[*name])) {
+        save("discv5_message", &name(vector), &hex(&vector["encoded"]))?;
+    }
+    save("discv5_message", "record_of_286_bytes", &hex(&vectors["record_size_288_nodes"]))
 }
 
 fn save(target: &str, name: &str, seed: &[u8]) -> io::Result<()> {
