@@ -42,15 +42,24 @@ pub struct Config {
     /// The requests of our own that wait for an answer at once. 1,024: more than all lookups and
     /// the table need together.
     pub max_requests: usize,
-    /// The PINGs in answer to PINGs that wait for an answer at once. 4,096: as many as the rate of
+    /// The PINGs in answer to PINGs that wait for an answer at once. 4,096: more than the rate of
     /// all strangers makes in the time of a request, so that forged ones do not crowd out others.
     pub max_ping_backs: usize,
     /// The packets of all senders in one prefix who have not proved their endpoint: 30 a second,
     /// and 120 at once.
     pub stranger_rate: Rate,
-    /// The packets of all senders who have not proved their endpoint. 8,000 a second: each may cost
-    /// the recovery of a signature, so this bounds what forged senders can make us compute.
+    /// The packets of all senders who have not proved their endpoint, those in local networks, too.
+    /// 2,000 a second, and 500 at once. Each may cost the recovery of a signature and two of our
+    /// own, about 80 us, so whoever forges senders can make us compute for a sixth of a core; to
+    /// drop what is beyond that, at 20,000 packets a second, takes an eighth.
     pub stranger_rate_total: Rate,
+    /// Beyond that, the packets of senders to whom that rate was refused a moment before. 500 a
+    /// second, for another 25th of a core: a flood from senders that are ever new has none of
+    /// them, but a node that means well asks again when it has no answer.
+    pub returning_rate_total: Rate,
+    /// The same, of those in one prefix. One a second: enough for a node to prove itself, and it
+    /// takes 500 prefixes to use up what there is for all.
+    pub returning_rate: Rate,
     /// The packets of an endpoint that is proved. 60 a second, and 120 at once: several lookups.
     pub bonded_rate: Rate,
     /// PINGs in answer to PINGs, to one prefix. 5 a second, and 20 at once: a house full of nodes
@@ -113,7 +122,9 @@ impl Default for Config {
             max_requests: 1_024,
             max_ping_backs: 4_096,
             stranger_rate: rate(30, 120),
-            stranger_rate_total: rate(8_000, 8_000),
+            stranger_rate_total: rate(2_000, 500),
+            returning_rate_total: rate(500, 500),
+            returning_rate: rate(1, 1),
             bonded_rate: rate(60, 120),
             ping_back_rate: rate(5, 20),
             hearsay_rate: rate(1, 1),
@@ -151,7 +162,9 @@ mod tests {
         assert_eq!(config.hearsay_rate, rate(1, 1));
         assert_eq!(config.stranger_rate, rate(30, 120));
         assert_eq!(config.ping_back_rate, rate(5, 20));
-        assert_eq!(config.stranger_rate_total, rate(8_000, 8_000));
+        assert_eq!(config.stranger_rate_total, rate(2_000, 500));
+        assert_eq!(config.returning_rate_total, rate(500, 500));
+        assert_eq!(config.returning_rate, rate(1, 1));
         assert_eq!((config.max_bonds, config.max_bonds_per_prefix), (8_192, 64));
         assert!(config.newcomers_wait);
         assert_eq!((config.table.bucket_group_limit, config.table.table_group_limit), (2, 10));
@@ -159,6 +172,6 @@ mod tests {
         assert_eq!(config.random_lookup_interval, Duration::from_secs(1));
         assert_eq!(config.remember_checks, 5);
         // As many as come in the time of a request.
-        assert!(config.max_ping_backs >= 8_000 / 2);
+        assert!(config.max_ping_backs >= (2_000 + 500) / 2 + 500 + 500);
     }
 }

@@ -82,7 +82,7 @@ impl<S: Signer> Discv4<S> {
         if self.bonds.is_any_proven(now, from) {
             self.limits.bonded(now, from).then_some(()).ok_or(DropCause::BondedRate)
         } else {
-            self.limits.stranger(now, from.ip()).then_some(()).ok_or(DropCause::StrangerRate)
+            self.limits.stranger(now, from).then_some(()).ok_or(DropCause::StrangerRate)
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use devp2p_core::WallClock;
+use devp2p_core::{Rate, WallClock};
 use devp2p_discv4::{
     Config, DropCause,
     wire::{
@@ -24,6 +24,15 @@ fn world_with(config: Config) -> (World, Stranger) {
     world.add(0, addr_of(0), config);
     world.run(secs(1));
     (world, Stranger::new(100, "66.6.6.6:30303"))
+}
+
+/// So that a flood is a tenth, too.
+fn with_a_tenth_of_the_rates() -> Config {
+    let mut config = limited();
+    for rate in [&mut config.stranger_rate_total, &mut config.returning_rate_total] {
+        *rate = Rate { interval: rate.interval * 10, burst: rate.burst / 10 };
+    }
+    config
 }
 
 #[test]
@@ -180,6 +189,80 @@ fn all_strangers_together_have_a_rate_and_those_with_a_proof_another() {
 }
 
 #[test]
+fn whoever_asks_again_is_heard_through_a_flood_from_ever_new_prefixes() {
+    let (mut world, _) = world_with(with_a_tenth_of_the_rates());
+    let forged = Stranger::new(100, "66.6.6.6:30303");
+    let forged = forged.seal(&forged.ping_packet(&world, None)).bytes;
+    let mut number = 0;
+    // 2,000 a second.
+    let mut flood = |world: &mut World, millis: u64| {
+        for _ in 0..millis {
+            world.run(ms(1));
+            for _ in 0..2 {
+                number += 1;
+                world.deliver(addr_of(number), 0, &forged);
+            }
+        }
+        world.take_sent();
+    };
+    flood(&mut world, 1_500);
+    let mut tries = Vec::new();
+    for number in 0..10 {
+        let honest = Stranger::new(200 + number, &format!("88.8.{number}.8:30303"));
+        let tried = (1..=10).find(|_| {
+            honest.ping(&mut world, 0);
+            let is_heard = !world.sent_to(honest.endpoint).is_empty();
+            if is_heard {
+                honest.pong(&mut world, 0);
+            }
+            flood(&mut world, 500);
+            is_heard
+        });
+        tries.push(tried);
+        assert!(world.peers[0].machine.is_bonded(world.now, honest.id(), honest.endpoint));
+    }
+    assert!(tries.iter().all(|&tries| tries <= Some(2)), "{tries:?}");
+    assert!(tries.contains(&Some(2)), "there was a flood: {tries:?}");
+    let dropped = world.peers[0].dropped(DropCause::StrangerRate);
+    let answered = world.peers[0].machine.statistics().sent(PacketKind::Pong).packets;
+    assert!(dropped > 4 * answered, "{dropped} {answered}");
+}
+
+#[test]
+fn few_prefixes_that_come_again_leave_room_for_others_that_do() {
+    let (mut world, _) = world_with(with_a_tenth_of_the_rates());
+    let forged = Stranger::new(100, "66.6.6.6:30303");
+    let forged = forged.seal(&forged.ping_packet(&world, None)).bytes;
+    let honest = Stranger::new(200, "88.8.8.8:30303");
+    let mut number = 0;
+    let mut flood = |world: &mut World, millis: u64| {
+        for _ in 0..millis {
+            world.run(ms(1));
+            for _ in 0..2 {
+                number += 1;
+                world.deliver(addr_of(1 + number % 40), 0, &forged);
+            }
+        }
+        world.take_sent();
+    };
+    flood(&mut world, 2_000);
+    honest.ping(&mut world, 0);
+    assert_eq!(world.kinds_to(honest.endpoint), [], "the first is one of many");
+    flood(&mut world, 500);
+    honest.bond(&mut world, 0);
+}
+
+#[test]
+fn strangers_in_a_local_network_share_the_rate_of_all() {
+    let (mut world, stranger) = world_with(Config::default());
+    let packet = stranger.seal(&stranger.ping_packet(&world, None)).bytes;
+    for port in 2_000..12_000 {
+        world.deliver(SocketAddr::from(([127, 0, 0, 1], port)), 0, &packet);
+    }
+    assert_eq!(world.peers[0].dropped(DropCause::StrangerRate), 10_000 - 500);
+}
+
+#[test]
 fn a_local_network_is_exempt_unless_configured_otherwise() {
     for (config, answered) in [(Config::default(), 500), (limited(), 120)] {
         let (mut world, stranger) = world_with(config);
@@ -301,6 +384,7 @@ fn ids_without_number_at_one_prefix_hold_few_places() {
 fn events_and_datagrams_that_nobody_polls_are_lost_and_counted() {
     let mut config = Config::default();
     config.max_events = 100;
+    config.stranger_rate_total = Rate::per_second(10_000);
     let (mut world, stranger) = world_with(config);
     let packet = stranger.seal(&stranger.ping_packet(&world, None)).bytes;
     let now = world.now;
