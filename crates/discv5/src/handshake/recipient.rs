@@ -8,8 +8,8 @@ use crate::{
     wire::{HandshakePacket, MIN_PACKET_SIZE, Masking, Nonce, ProtocolId, WhoAreYou},
 };
 
-/// A WHOAREYOU that we sent, and to whom.
-#[derive(Clone, Debug)]
+/// A WHOAREYOU that we sent, and to whom. It cannot be cloned: one attempt is all it allows.
+#[derive(Debug)]
 pub struct Challenge {
     src_id: NodeId,
     known: Option<Record>,
