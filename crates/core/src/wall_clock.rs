@@ -16,6 +16,13 @@ impl WallClock {
         Self { at, unix }
     }
 
+    /// How much later it is by this clock than by another one, at the same instant; zero where it is
+    /// earlier. Between two readings of one clock that is how far it was set, or how long the
+    /// system slept, as instants do not count sleep everywhere.
+    pub fn ahead_of(&self, other: &Self) -> Duration {
+        self.unix.saturating_sub(other.unix(self.at))
+    }
+
     /// The time since 1970 at `now`, which may be before the anchor, too.
     pub fn unix(&self, now: Instant) -> Duration {
         let later = now.saturating_duration_since(self.at);
@@ -41,6 +48,17 @@ impl WallClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_is_ahead_by_what_the_instants_do_not_say() {
+        #[expect(clippy::disallowed_methods, reason = "an anchor for virtual time")]
+        let at = Instant::now();
+        let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
+        let before = WallClock::new(at, 10 * hour);
+        let after = WallClock::new(at + second, 12 * hour + second);
+        assert_eq!(after.ahead_of(&before), 2 * hour);
+        assert_eq!(before.ahead_of(&after), Duration::ZERO);
+    }
 
     #[test]
     fn times_and_instants_go_both_ways_around_the_anchor() {
