@@ -286,7 +286,7 @@ impl World {
             }
             _ => {
                 let record = RECORDS[OWN][script.pick(2)].clone();
-                self.machine.set_record(now, record);
+                self.machine.set_record(record);
                 return self.drain(Cause::Itself);
             }
         };

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use devp2p_core::{LanPolicy, NetRestrict, Node, Rate};
+use devp2p_core::{Family, LanPolicy, NetRestrict, Node, Rate};
 
 /// What a [`Discv4`](crate::Discv4) is told at its start. The defaults are safe; where the
 /// specification or go-ethereum has a value, it is that one.
@@ -12,6 +12,9 @@ pub struct Config {
     pub bootstrap_nodes: Vec<Node>,
     /// Where set, only nodes in these networks are spoken to, listened to and told of.
     pub net_restrict: Option<NetRestrict>,
+    /// Where set, only nodes with addresses of this family are: that of a socket that reaches no
+    /// other; see [`Socket::family`](crate::Socket::family).
+    pub family: Option<Family>,
     /// Whether limits by address hold in local networks too.
     pub lan_policy: LanPolicy,
     /// The limits and intervals of the table.
@@ -57,17 +60,29 @@ pub struct Config {
     /// second, for another 25th of a core: a flood from senders that are ever new has none of
     /// them, but a node that means well asks again when it has no answer.
     pub returning_rate_total: Rate,
-    /// The same, of those in one prefix. One a second: enough for a node to prove itself, and it
-    /// takes 500 prefixes to use up what there is for all.
+    /// The same, of those in one prefix. One in 4 s: enough for a node to prove itself, and it takes
+    /// 2,000 prefixes to use up what there is for all.
     pub returning_rate: Rate,
     /// The packets of an endpoint that is proved. 60 a second, and 120 at once: several lookups.
     pub bonded_rate: Rate,
+    /// The packets of all proved endpoints in one prefix. 240 a second, and 480 at once: else whoever
+    /// proves all ports of an address has the answers of a network. They are 40 KB of questions
+    /// and make us send 360.
+    pub bonded_prefix_rate: Rate,
     /// PINGs in answer to PINGs, to one prefix. 5 a second, and 20 at once: a house full of nodes
-    /// that start together; and little enough that a stream of forged PINGs brings its victim
-    /// less than twice its bytes.
+    /// that start together. With it a forged PING brings its victim 2.1 times the bytes of what
+    /// usual clients send, and up to 2.8 times those of the smallest possible one; without it, where
+    /// there are more, 1.3 times.
     pub ping_back_rate: Rate,
-    /// PINGs to nodes that are known only from others, to one IP address. One a second.
+    /// PINGs to nodes that are known only from others, to one IP address; of IPv6, to one /64. One a
+    /// second.
     pub hearsay_rate: Rate,
+    /// How often a node is asked for its record because it tells a new number. Once a minute, and
+    /// twice at once, as a packet may be lost: whoever tells false numbers has us ask in vain.
+    pub record_rate: Rate,
+    /// The answers to open questions beyond the few that each of those has. 1,000 a second: forged
+    /// ones do not suppress the true one, and cost a 25th of a core at most.
+    pub surplus_rate: Rate,
     /// For how many senders each of these rates is kept. 1,024, in 32 bytes each; a flood from
     /// more makes them forget some.
     pub rate_keys: usize,
@@ -108,6 +123,7 @@ impl Default for Config {
         Self {
             bootstrap_nodes: Vec::new(),
             net_restrict: None,
+            family: None,
             lan_policy: LanPolicy::Exempt,
             table: devp2p_kad::Config::default(),
             lookup: devp2p_kad::LookupConfig::default(),
@@ -124,10 +140,13 @@ impl Default for Config {
             stranger_rate: rate(30, 120),
             stranger_rate_total: rate(2_000, 500),
             returning_rate_total: rate(500, 500),
-            returning_rate: rate(1, 1),
+            returning_rate: Rate { interval: Duration::from_secs(4), burst: 1 },
             bonded_rate: rate(60, 120),
+            bonded_prefix_rate: rate(240, 480),
             ping_back_rate: rate(5, 20),
             hearsay_rate: rate(1, 1),
+            record_rate: Rate { interval: Duration::from_mins(1), burst: 2 },
+            surplus_rate: rate(1_000, 1_000),
             rate_keys: 1_024,
             max_lookups: 8,
             max_waiting_lookups: 64,
@@ -160,11 +179,20 @@ mod tests {
         assert_eq!(config.request_timeout, Duration::from_millis(500));
         assert_eq!(config.packet_lifetime, Duration::from_secs(20));
         assert_eq!(config.hearsay_rate, rate(1, 1));
+        assert_eq!(config.surplus_rate, rate(1_000, 1_000));
+        assert_eq!(
+            (config.record_rate.interval, config.record_rate.burst),
+            (Duration::from_mins(1), 2)
+        );
         assert_eq!(config.stranger_rate, rate(30, 120));
+        assert_eq!(
+            (config.bonded_rate, config.bonded_prefix_rate),
+            (rate(60, 120), rate(240, 480))
+        );
         assert_eq!(config.ping_back_rate, rate(5, 20));
         assert_eq!(config.stranger_rate_total, rate(2_000, 500));
         assert_eq!(config.returning_rate_total, rate(500, 500));
-        assert_eq!(config.returning_rate, rate(1, 1));
+        assert_eq!(config.returning_rate.interval, Duration::from_secs(4));
         assert_eq!((config.max_bonds, config.max_bonds_per_prefix), (8_192, 64));
         assert!(config.newcomers_wait);
         assert_eq!((config.table.bucket_group_limit, config.table.table_group_limit), (2, 10));

@@ -208,4 +208,9 @@ impl Event {
             | Self::Vote { .. } => None,
         }
     }
+
+    /// Whether it is the last event of a command.
+    pub(crate) const fn ends_command(&self) -> bool {
+        self.query().is_some() && !matches!(self, Self::LookupNode { .. })
+    }
 }

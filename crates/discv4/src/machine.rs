@@ -28,6 +28,7 @@ use self::{
     lookups::{Goal, Lookups},
     requests::{Purpose, Requests},
     sending::SealedQuestions,
+    upkeep::{Network, Remembered},
 };
 use crate::{
     Config, Event, Output, QueryId, RequestError, Statistics, Transmit,
@@ -49,8 +50,8 @@ use crate::{
 /// # What it sends to those who have proved nothing
 ///
 /// - A PING gets a PONG and one PING, which asks for the proof; other questions get nothing.
-/// - Nodes that others name are sent PING only, at most one a second for each IP address, whoever
-///   named them and whatever else is said to be there.
+/// - Nodes that others name are sent PING only, at most one a second for each IP address (of IPv6,
+///   each /64), whoever named them and whatever else is said to be there.
 ///
 /// # What it spends on them
 ///
@@ -75,9 +76,10 @@ pub struct Discv4<S: Signer = NodeKey> {
     sealed: SealedQuestions,
     /// The nodes of which there was an [`Event::NodeVerified`] and no [`Event::NodeRemoved`].
     placed: BTreeSet<NodeId>,
-    /// The nodes of the table that are remembered across restarts, and since when if this run said
-    /// so.
-    remembered: BTreeMap<NodeId, Option<Instant>>,
+    /// The nodes of the table that are remembered across restarts.
+    remembered: BTreeMap<NodeId, Remembered>,
+    /// When anybody last answered, by the network where it is.
+    answered_at: BTreeMap<Network, Instant>,
     refresh_at: Option<Instant>,
     /// Whether nodes that come to us get places: from the end of the first refresh on.
     takes_newcomers: bool,
@@ -117,6 +119,7 @@ impl<S: Signer> Discv4<S> {
             sealed: SealedQuestions::default(),
             placed: BTreeSet::new(),
             remembered: BTreeMap::new(),
+            answered_at: BTreeMap::new(),
             refresh_at: Some(now),
             statistics: Statistics::default(),
             transmits: VecDeque::new(),
@@ -147,13 +150,15 @@ impl<S: Signer> Discv4<S> {
         self.advance(now);
     }
 
-    /// The wall clock may have been set.
-    pub const fn handle_wall_clock(&mut self, clock: WallClock) {
+    /// The wall clock was read again: it may have been set, or the system may have slept. What the
+    /// instants do not tell of the time in between, the proofs age by.
+    pub fn handle_wall_clock(&mut self, clock: WallClock) {
+        self.bonds.age(clock.ahead_of(&self.clock));
         self.clock = clock;
     }
 
     /// Our record changed. Others are told of its number from now on.
-    pub fn set_record(&mut self, _now: Instant, record: Record) {
+    pub fn set_record(&mut self, record: Record) {
         self.record = record;
     }
 
@@ -169,7 +174,7 @@ impl<S: Signer> Discv4<S> {
             self.table.poll_timeout(),
             self.requests.next_deadline(),
             self.asks.next_timer(),
-            self.lookups.next_start(self.config.max_lookups),
+            self.lookups.next_start(self.config.max_lookups.max(1)),
             self.refresh_at,
         ]
         .into_iter()
@@ -260,6 +265,7 @@ impl<S: Signer> Discv4<S> {
     pub fn add_seeds(&mut self, now: Instant, seeds: Vec<Seed>) {
         for seed in seeds.into_iter().take(self.config.max_bonds) {
             self.take_seed(now, seed);
+            self.handle_changes(now);
         }
         self.advance(now);
     }

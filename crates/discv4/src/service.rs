@@ -36,8 +36,9 @@ const MAX_SHARERS: usize = 1_024;
 /// network the record that is in the [`LocalRecord`] when it sends, and tells that how other nodes
 /// see us.
 ///
-/// It is over when [`Handle::close`] was called, or when all handles are gone, and the streams that
-/// were made of them. Dropping it is the same.
+/// It is over when [`Handle::close`] was called, or when all handles are gone, and with them all
+/// [`Nodes`](crate::Nodes), which keep it alive like a handle. The streams of events and of
+/// [`Row`]s do not: they end with it. Dropping it is the same.
 pub struct Service<S: Signer = NodeKey> {
     machine: Discv4<S>,
     local: Arc<Mutex<LocalRecord>>,
@@ -133,7 +134,7 @@ impl<S: Signer> Service<S> {
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         if !self.ended {
             // The answer may tell our record.
-            self.refresh_record(now);
+            self.refresh_record();
             self.machine.handle_datagram(now, from, bytes);
         }
     }
@@ -160,7 +161,7 @@ impl<S: Signer> Service<S> {
     /// commands, and fires the timer.
     pub fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Poll<Option<Transmit>> {
         while !self.ended {
-            self.refresh_record(clock::now());
+            self.refresh_record();
             if let Some(transmit) = self.drain() {
                 return Poll::Ready(Some(transmit));
             }
@@ -186,11 +187,11 @@ impl<S: Signer> Service<S> {
     }
 
     /// Gives the machine the record that is to be shown, if it has an older one.
-    fn refresh_record(&mut self, now: Instant) {
+    fn refresh_record(&mut self) {
         let local = lock(&self.local);
         if local.seq() != self.seq {
             self.seq = local.seq();
-            self.machine.set_record(now, local.record().clone());
+            self.machine.set_record(local.record().clone());
         }
     }
 

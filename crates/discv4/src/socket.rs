@@ -4,6 +4,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use devp2p_core::Family;
 use socket2::{Domain, Protocol, Type};
 use tokio::{io::ReadBuf, net::UdpSocket};
 
@@ -58,6 +59,16 @@ impl Socket {
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.io.local_addr()
+    }
+
+    /// The only family of addresses that it reaches; `None` where it reaches both.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn family(&self) -> io::Result<Option<Family>> {
+        let ip = self.io.local_addr()?.ip();
+        let is_both = self.is_v6 && ip.is_unspecified();
+        Ok((!is_both).then(|| Family::of(ip)))
     }
 
     /// Sends a datagram. Only the task that was here last is woken.

@@ -79,7 +79,10 @@ impl Search {
         let mut remembered: Vec<_> = seeds.iter().map(|seed| seed.node.clone()).collect();
         shuffle(&mut remembered, rng);
         let (local, seed) = (Arc::clone(record.local()), rng.seed());
-        let (service, handle) = Service::new(options(config), key.clone(), local, seeds, seed);
+        let mut options = options(config);
+        // A socket that does not tell its address reaches who knows what.
+        options.family = options.family.or(socket.family().unwrap_or_default());
+        let (service, handle) = Service::new(options, key.clone(), local, seeds, seed);
         let rows = handle.rows();
         let udp = Udp::new(socket).serve(Keeping { service, record: Arc::clone(record) });
         Self { handle, udp, rows, remembered }

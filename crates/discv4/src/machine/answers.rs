@@ -32,6 +32,7 @@ impl<S: Signer> Discv4<S> {
         let Request { contact, question: Sent::Ping(ping), sent_at, .. } = request else { return };
         let Sender { id, endpoint, .. } = sender;
         count_one(&mut self.statistics.answers);
+        self.note_answer(now, id, endpoint);
         let table = &self.table;
         let in_table = |id: NodeId, endpoint| {
             let place = table.place(&kad_id(id)) == Some(Place::Bucket);
@@ -211,6 +212,7 @@ impl<S: Signer> Discv4<S> {
     /// Only who holds our proof answers such questions.
     fn handle_useful_answer(&mut self, now: Instant, id: NodeId, endpoint: SocketAddr) {
         count_one(&mut self.statistics.answers);
+        self.note_answer(now, id, endpoint);
         // It was there when we asked: the next question need not wait for it.
         let had_it = now.checked_sub(self.config.proof_delay).unwrap_or(now);
         self.bonds.proved_ours(had_it, id, endpoint);
@@ -249,7 +251,10 @@ impl<S: Signer> Discv4<S> {
                     self.note_failure(now, id, endpoint);
                     self.finish_ask(now, ask, Err(RequestError::Timeout));
                 }
-                Purpose::Check(check) => self.table.check_failed(now, *check),
+                Purpose::Check(check) => {
+                    self.note_silence(now, id);
+                    self.table.check_failed(now, *check);
+                }
                 Purpose::Query(query) => {
                     self.tell(Event::Failed { query, error: RequestError::Timeout });
                 }
@@ -265,9 +270,10 @@ impl<S: Signer> Discv4<S> {
 
     /// A node did not answer a question; if the table knows it there, it counts.
     fn note_failure(&mut self, now: Instant, id: NodeId, endpoint: SocketAddr) {
-        let id = kad_id(id);
-        if self.table.get(&id).is_some_and(|known| known.value().endpoint() == endpoint) {
-            self.table.request_failed(now, &id);
+        let known = self.table.get(&kad_id(id)).map(|known| known.value());
+        if known.is_some_and(|known| known.endpoint() == endpoint) {
+            self.note_silence(now, id);
+            self.table.request_failed(now, &kad_id(id));
         }
     }
 }

@@ -143,6 +143,21 @@ impl Bonds {
         }
     }
 
+    /// So much time passed that no instant tells of.
+    pub(super) fn age(&mut self, by: Duration) {
+        let mut expired = Vec::new();
+        for (key, bond) in &mut self.rows {
+            match bond.last_pong.checked_sub(by) {
+                Some(at) => bond.last_pong = at,
+                None => expired.push(*key),
+            }
+            bond.last_ping = bond.last_ping.and_then(|at| at.checked_sub(by));
+        }
+        for (endpoint, id) in expired {
+            self.remove(endpoint, id);
+        }
+    }
+
     fn insert(
         &mut self,
         id: NodeId,

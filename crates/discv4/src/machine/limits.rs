@@ -1,10 +1,10 @@
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     time::Instant,
 };
 
-use devp2p_core::{LanPolicy, RateLimiter, Rng, prefix_group};
+use devp2p_core::{LanPolicy, NodeId, RateLimiter, Rng, prefix_group};
 
 use crate::Config;
 
@@ -27,8 +27,12 @@ pub(super) struct Limits {
     /// Has one key only.
     all_returning: RateLimiter,
     bonded: RateLimiter,
+    bonded_prefixes: RateLimiter,
     ping_backs: RateLimiter,
     hearsay: RateLimiter,
+    records: RateLimiter,
+    /// Has one key only.
+    surplus: RateLimiter,
 }
 
 impl Limits {
@@ -42,8 +46,11 @@ impl Limits {
             returning: RateLimiter::new(config.returning_rate, keys, rng),
             all_returning: RateLimiter::new(config.returning_rate_total, 1, rng),
             bonded: RateLimiter::new(config.bonded_rate, keys, rng),
+            bonded_prefixes: RateLimiter::new(config.bonded_prefix_rate, keys, rng),
             ping_backs: RateLimiter::new(config.ping_back_rate, keys, rng),
             hearsay: RateLimiter::new(config.hearsay_rate, keys, rng),
+            records: RateLimiter::new(config.record_rate, keys, rng),
+            surplus: RateLimiter::new(config.surplus_rate, 1, rng),
         }
     }
 
@@ -70,7 +77,11 @@ impl Limits {
 
     /// Whether to listen to a packet from where somebody has.
     pub(super) fn bonded(&mut self, now: Instant, endpoint: SocketAddr) -> bool {
-        self.lan_policy.exempts(endpoint.ip()) || self.bonded.allow(now, &endpoint)
+        let prefix = prefix_group(endpoint.ip());
+        self.lan_policy.exempts(endpoint.ip())
+            || self.bonded_prefixes.would_allow(now, &prefix)
+                && self.bonded.allow(now, &endpoint)
+                && self.bonded_prefixes.allow(now, &prefix)
     }
 
     /// Whether to send a PING to the sender of one.
@@ -78,9 +89,27 @@ impl Limits {
         self.lan_policy.exempts(ip) || self.ping_backs.allow(now, &prefix_group(ip))
     }
 
+    /// Whether to look at one more answer to a question that had enough of them.
+    pub(super) fn surplus(&mut self, now: Instant) -> bool {
+        self.surplus.allow(now, &())
+    }
+
+    /// Whether to ask a node for its record because of the number that it tells.
+    pub(super) fn record(&mut self, now: Instant, id: NodeId) -> bool {
+        self.records.allow(now, &id)
+    }
+
     /// Whether to send a PING to a node that is known only from others.
     pub(super) fn hearsay(&mut self, now: Instant, ip: IpAddr) -> bool {
-        self.lan_policy.exempts(ip) || self.hearsay.allow(now, &ip)
+        self.lan_policy.exempts(ip) || self.hearsay.allow(now, &host_group(ip))
+    }
+}
+
+/// What is counted as one address: of IPv6 a /64, in which one host has as many as it likes.
+fn host_group(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip @ IpAddr::V4(_) => ip,
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devp2p_core::{EndpointClass, HIGHEST_REFUSED_UDP_PORT, NodeId, PublicKey, classify};
+use devp2p_core::{EndpointClass, Family, HIGHEST_REFUSED_UDP_PORT, NodeId, PublicKey, classify};
 
 use super::{
     Discv4,
@@ -56,7 +56,7 @@ impl<S: Signer> Discv4<S> {
             return Err(DropCause::Unsolicited);
         }
         let packet = self.read(now, &datagram)?;
-        self.admit_answer(from, question, answered_hash(&packet))?;
+        self.admit_answer(now, from, question, answered_hash(&packet))?;
         let sender = self.sender(from, &datagram)?;
         let number = self.asked(sender, question, answered_hash(&packet))?;
         self.handle_answer(now, sender, number, packet)?;
@@ -87,9 +87,11 @@ impl<S: Signer> Discv4<S> {
     }
 
     /// Whether an answer fits a question, as far as can be told without knowing whose it is. Such
-    /// answers do not count against any rate, but every question has only so many.
+    /// answers do not count against any rate, but every question has only so many. Those beyond
+    /// have one together: anybody can forge them from where we asked, and the true one may be last.
     fn admit_answer(
         &mut self,
+        now: Instant,
         from: SocketAddr,
         question: PacketKind,
         hash: Option<Hash>,
@@ -104,7 +106,7 @@ impl<S: Signer> Discv4<S> {
         let mut requests = fitting.into_iter();
         let allowed =
             requests.any(|n| self.requests.get_mut(n).is_some_and(Request::take_allowance));
-        allowed.then_some(()).ok_or(DropCause::Surplus)
+        (allowed || self.limits.surplus(now)).then_some(()).ok_or(DropCause::Surplus)
     }
 
     fn sender(&self, endpoint: SocketAddr, datagram: &Datagram<'_>) -> Result<Sender, DropCause> {
@@ -169,6 +171,7 @@ impl<S: Signer> Discv4<S> {
     /// Whether we speak to this address at all.
     pub(super) fn is_allowed(&self, ip: IpAddr) -> bool {
         !matches!(classify(ip), EndpointClass::Unspecified | EndpointClass::Multicast)
+            && self.config.family.is_none_or(|family| family == Family::of(ip))
             && self.config.net_restrict.as_ref().is_none_or(|list| list.contains(ip))
     }
 

@@ -145,12 +145,16 @@ impl<S: Signer> Discv4<S> {
         self.transmits.push_back(Transmit { to, bytes });
     }
 
+    /// Tells an event. Where too many wait, the oldest is lost of those that end no command; the
+    /// others are no more than there are open commands.
     pub(super) fn tell(&mut self, event: Event) {
-        if self.events.len() >= self.config.max_events {
-            self.events.pop_front();
+        self.events.push_back(event);
+        if self.events.len() > self.config.max_events
+            && let Some(oldest) = self.events.iter().position(|event| !event.ends_command())
+        {
+            self.events.remove(oldest);
             count_one(&mut self.statistics.events_lost);
         }
-        self.events.push_back(event);
     }
 
     /// The Unix time in seconds until which a packet of now is valid.

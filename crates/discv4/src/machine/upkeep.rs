@@ -2,11 +2,14 @@
 //! fetches records, and says what is worth remembering.
 
 use std::{
-    net::SocketAddr,
+    iter::once,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
-use devp2p_core::{DiscoveryVersion, Node, NodeId, Record, Seed, check_relay_addr};
+use devp2p_core::{
+    DiscoveryVersion, EndpointClass, Family, Node, NodeId, Record, Seed, check_relay_addr, classify,
+};
 use devp2p_kad::{Change, Place};
 
 use super::{
@@ -28,6 +31,25 @@ use crate::{
 const REFRESH_DRAWS: usize = 64;
 /// The shortest time between refreshes, whatever is configured.
 const MIN_REFRESH: Duration = Duration::from_secs(1);
+
+/// A node of the table that is remembered across restarts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Remembered {
+    /// When this run last said so, if it did.
+    told_at: Option<Instant>,
+    /// When it first did not answer since it last did.
+    failed_at: Option<Instant>,
+}
+
+/// What fails as a whole: one family in the internet, or in local networks.
+pub(super) type Network = (Family, bool);
+
+fn network(ip: IpAddr) -> Network {
+    let class = classify(ip);
+    let is_local =
+        matches!(class, EndpointClass::Lan | EndpointClass::LinkLocal | EndpointClass::Loopback);
+    (Family::of(ip), is_local)
+}
 
 impl<S: Signer> Discv4<S> {
     /// Does all that there is to do now; to be called at the end of every call.
@@ -53,6 +75,11 @@ impl<S: Signer> Discv4<S> {
                 let _ = self.send_ping(now, contact, Purpose::Check(Box::new(check)));
             }
         }
+        self.handle_changes(now);
+    }
+
+    /// Takes up what changed in the table, which keeps only so many changes.
+    pub(super) fn handle_changes(&mut self, now: Instant) {
         while let Some(change) = self.table.poll_change() {
             self.handle_change(now, change);
         }
@@ -82,14 +109,37 @@ impl<S: Signer> Discv4<S> {
                 if had_place {
                     self.tell(Event::NodeRemoved(value.node().clone()));
                 }
-                // A seed that never got a place is none of our time: it may have waited behind too
-                // many others, or our own network is down. It expires.
                 let remembered = self.remembered.remove(&node_id(id));
-                if remembered.is_some_and(|since| had_place || since.is_some()) {
+                // A seed that never got a place is none of our time, and may have waited behind too
+                // many others. It expires.
+                let is_ours = |known: &Remembered| had_place || known.told_at.is_some();
+                if remembered.filter(is_ours).is_some_and(|known| self.is_gone(&known, &value)) {
                     self.tell(Event::Forget(node_id(id)));
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether a node that leaves the table is not there any more, as far as we can tell. While
+    /// nobody answers, it is rather our own network that is down.
+    fn is_gone(&self, node: &Remembered, contact: &Contact) -> bool {
+        let answered_at = self.answered_at.get(&network(contact.endpoint().ip()));
+        node.failed_at.is_some_and(|failed_at| answered_at.is_some_and(|&at| at > failed_at))
+    }
+
+    /// A node answered.
+    pub(super) fn note_answer(&mut self, now: Instant, id: NodeId, endpoint: SocketAddr) {
+        self.answered_at.insert(network(endpoint.ip()), now);
+        if let Some(known) = self.remembered.get_mut(&id) {
+            known.failed_at = None;
+        }
+    }
+
+    /// A node did not.
+    pub(super) fn note_silence(&mut self, now: Instant, id: NodeId) {
+        if let Some(known) = self.remembered.get_mut(&id) {
+            known.failed_at.get_or_insert(now);
         }
     }
 
@@ -145,9 +195,12 @@ impl<S: Signer> Discv4<S> {
         }
     }
 
-    /// A node as the user names it.
+    /// A node as the user names it, at the first of its endpoints to which we may speak, if any.
     pub(super) fn contact_of(&self, node: Node) -> Option<Contact> {
-        let endpoint = canonical(node.udp_addr()?);
+        let preferred = canonical(node.udp_addr()?);
+        let recorded = node.record().into_iter().flat_map(udp_endpoints);
+        let allowed = once(preferred).chain(recorded).find(|at| self.is_allowed(at.ip()));
+        let endpoint = allowed.unwrap_or(preferred);
         Some(Contact::new(node, endpoint, self.config.lan_policy))
     }
 
@@ -219,7 +272,10 @@ impl<S: Signer> Discv4<S> {
         }
         let known = self.table.get(&kad_id(id)).map(|known| known.value());
         let Some(known) = known.filter(|known| known.endpoint() == endpoint) else { return };
-        if seq.is_some_and(|seq| seq > known.seen_seq()) && !self.asks.is_updating(id) {
+        if seq.is_some_and(|seq| seq > known.seen_seq())
+            && !self.asks.is_updating(id)
+            && self.limits.record(now, id)
+        {
             // If it cannot be asked now, it will tell the number again.
             let _ = self.ask(now, known.clone(), Question::Enr, Client::Table, true);
         }
@@ -261,7 +317,8 @@ impl<S: Signer> Discv4<S> {
                     || age >= self.config.remember_interval)
         });
         let Some(known) = known else { return };
-        let last = self.remembered.get(&id).copied().flatten();
+        let remembered = self.remembered.get(&id).copied().unwrap_or_default();
+        let last = remembered.told_at;
         let ago = last.map(|at| now.saturating_duration_since(at));
         if ago.is_some_and(|ago| ago < self.config.remember_interval) {
             return;
@@ -274,7 +331,7 @@ impl<S: Signer> Discv4<S> {
         );
         seed.last_ping =
             self.bonds.last_ping(id, endpoint).map_or(0, |at| self.clock.unix_secs(at));
-        self.remembered.insert(id, Some(now));
+        self.remembered.insert(id, Remembered { told_at: Some(now), ..remembered });
         self.tell(Event::Remember(seed));
     }
 
@@ -299,7 +356,7 @@ impl<S: Signer> Discv4<S> {
             self.bonds.restore(id, endpoint, last_pong, last_ping);
         }
         if self.table.add(now, kad_id(id), contact.clone()).is_ok() {
-            self.remembered.insert(id, None);
+            self.remembered.insert(id, Remembered::default());
         }
         if self.may_contact(now, &contact) {
             let _ = self.send_ping(now, contact, Purpose::Seed);

@@ -209,12 +209,33 @@ fn neighbors_that_nobody_asked_for_are_dropped() {
 #[test]
 fn forged_answers_do_not_buy_recoveries_for_ever() {
     let (mut world, stranger, _) = asking();
-    let other = Stranger { endpoint: stranger.endpoint, ..Stranger::new(101, "1.1.1.1:1") };
-    for _ in 0..100 {
-        other.neighbors(&mut world, 0, &[]);
+    let forger = Stranger { endpoint: stranger.endpoint, ..Stranger::new(666, "1.1.1.1:1") };
+    for _ in 0..1_100 {
+        forger.neighbors(&mut world, 0, &[]);
     }
-    assert_eq!(world.peers[0].dropped(DropCause::WrongSigner), 16);
+    assert_eq!(world.peers[0].dropped(DropCause::WrongSigner), 16 + 1_000);
     assert_eq!(world.peers[0].dropped(DropCause::Surplus), 84);
+}
+
+#[test]
+fn forged_answers_do_not_suppress_the_true_one() {
+    let (mut world, stranger, query) = asking();
+    let forger = Stranger { endpoint: stranger.endpoint, ..Stranger::new(666, "1.1.1.1:1") };
+    for _ in 0..500 {
+        forger.neighbors(&mut world, 0, &[]);
+    }
+    stranger.neighbors(&mut world, 0, &neighbors(200..216));
+    assert_eq!(nodes_of(world.peers[0].result(query)).len(), 16);
+
+    let node = stranger.node();
+    let query = world.call(0, |machine, now| machine.ping(now, &node));
+    let hash = world.last(stranger.endpoint, PacketKind::Ping).hash;
+    for _ in 0..10 {
+        let packet = forger.pong_packet(&world, hash, addr_of(0));
+        forger.send(&mut world, 0, &packet);
+    }
+    stranger.pong(&mut world, 0);
+    assert!(matches!(world.peers[0].result(query), Event::Pong { .. }));
 }
 
 #[test]

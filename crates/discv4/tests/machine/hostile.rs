@@ -189,6 +189,28 @@ fn all_strangers_together_have_a_rate_and_those_with_a_proof_another() {
 }
 
 #[test]
+fn all_with_a_proof_in_one_prefix_have_a_rate() {
+    let (mut world, _) = world();
+    let nodes: Vec<_> =
+        (0..10).map(|n| Stranger::new(200 + n, &format!("66.6.6.6:{}", 4_000 + n))).collect();
+    for node in &nodes {
+        node.bond(&mut world, 0);
+    }
+    world.run(secs(10));
+    world.take_sent();
+    for node in &nodes {
+        for _ in 0..100 {
+            node.find_node(&mut world, 0, TARGET);
+        }
+    }
+    assert_eq!(world.peers[0].dropped(DropCause::BondedRate), 1_000 - 480);
+    let other = Stranger::new(300, "66.6.7.6:30303");
+    other.bond(&mut world, 0);
+    other.find_node(&mut world, 0, TARGET);
+    assert_eq!(world.last(other.endpoint, PacketKind::Neighbors).at, world.now);
+}
+
+#[test]
 fn whoever_asks_again_is_heard_through_a_flood_from_ever_new_prefixes() {
     let (mut world, _) = world_with(with_a_tenth_of_the_rates());
     let forged = Stranger::new(100, "66.6.6.6:30303");
@@ -240,7 +262,7 @@ fn few_prefixes_that_come_again_leave_room_for_others_that_do() {
             world.run(ms(1));
             for _ in 0..2 {
                 number += 1;
-                world.deliver(addr_of(1 + number % 40), 0, &forged);
+                world.deliver(addr_of(1 + number % 100), 0, &forged);
             }
         }
         world.take_sent();
@@ -277,31 +299,52 @@ fn a_local_network_is_exempt_unless_configured_otherwise() {
 
 #[test]
 fn twenty_honest_nodes_behind_one_address_stay_bonded_beside_a_flooder() {
+    // On their address with one port, or on another one of the prefix with all ports.
+    for flooder in [addr("66.6.6.6:6666"), addr("66.6.6.7:0")] {
+        for flooder_is_first in [false, true] {
+            honest_nodes_beside_a_flooder(flooder, flooder_is_first);
+        }
+    }
+}
+
+#[track_caller]
+fn honest_nodes_beside_a_flooder(flooder: SocketAddr, flooder_is_first: bool) {
+    let case = format!("{flooder} {flooder_is_first}");
     let (mut world, _) = world();
     let honest: Vec<_> =
         (0..20).map(|n| Stranger::new(200 + n, &format!("66.6.6.6:{}", 4_000 + n))).collect();
-    for node in &honest {
-        node.bond(&mut world, 0);
-    }
     let mut seen = 0;
-    for minute in 0..12 {
-        // Every new id bonds if it can.
-        for number in 0..200 {
-            let flooder = Stranger::new(1_000 * (minute + 1) + number, "66.6.6.6:6666");
-            flooder.ping(&mut world, 0);
+    // Every new id bonds if it can.
+    let mut flood = |world: &mut World, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            let port = u16::try_from(2_000 + number).unwrap();
+            let port = if flooder.port() == 0 { port } else { flooder.port() };
+            let endpoint = SocketAddr::new(flooder.ip(), port);
+            let flooder = Stranger { endpoint, ..Stranger::new(number, "1.1.1.1:1") };
+            flooder.ping(world, 0);
             world.run(ms(300));
-            flooder.serve(&mut world, 0, &mut seen.clone(), Vec::new);
+            flooder.serve(world, 0, &mut seen.clone(), Vec::new);
             for node in &honest {
-                node.serve(&mut world, 0, &mut seen.clone(), Vec::new);
+                node.serve(world, 0, &mut seen.clone(), Vec::new);
             }
             seen = world.sent.len();
         }
+    };
+    if flooder_is_first {
+        flood(&mut world, 1_000..1_100);
+    }
+    for node in &honest {
+        node.bond(&mut world, 0);
+        world.run(ms(200));
+    }
+    for minute in 2..4 {
+        flood(&mut world, 1_000 * minute..1_000 * minute + 200);
         for (at, node) in honest.iter().enumerate() {
             let bonded = world.peers[0].machine.is_bonded(world.now, node.id(), node.endpoint);
-            assert!(bonded, "{at} in minute {minute}");
+            assert!(bonded, "{case}: {at} in minute {minute}");
             node.find_node(&mut world, 0, TARGET);
             let answer = world.last(node.endpoint, PacketKind::Neighbors);
-            assert_eq!(answer.at, world.now, "it is served beside the flood");
+            assert_eq!(answer.at, world.now, "{case}: it is served beside the flood");
         }
     }
     assert!(world.peers[0].machine.usage().bonds <= 64);

@@ -1,12 +1,14 @@
 //! Searches.
 
+use std::collections::BTreeSet;
+
 use devp2p_core::{Node, NodeId};
 use devp2p_discv4::{
-    Config, Event, QueryId, RequestError,
+    Config, Event, Output, QueryId, RequestError,
     wire::{PacketKind, Target},
 };
 
-use super::world::{Stranger, World, addr, addr_of, key, limited, ms, neighbor, secs};
+use super::world::{Stranger, World, addr, addr_of, key, limited, ms, neighbor, node_at, secs};
 
 const TARGET: Target = Target::new([9; 64]);
 
@@ -190,4 +192,26 @@ fn a_lookup_asks_a_verified_node_where_it_is_whatever_others_say() {
     world.run(secs(3));
     assert_eq!(world.kinds_to(elsewhere), []);
     world.peers[0].result(query);
+}
+
+#[test]
+fn no_end_of_a_command_is_lost_however_late_somebody_asks() {
+    let mut world = World::new();
+    let mut config = Config::default();
+    config.max_events = 100;
+    let peer = world.add(1, addr_of(1), config);
+    let now = world.now;
+    let machine = &mut world.peers[peer].machine;
+    let nodes = (10..310).map(|number| node_at(&key(number), addr_of(number)));
+    let mut open: BTreeSet<_> = nodes.map(|node| machine.ping(now, &node)).collect();
+    // Nobody answers, and nobody polls.
+    machine.handle_timeout(now + secs(1));
+    while let Some(output) = machine.poll_output() {
+        let Output::Event(event) = output else { continue };
+        if let Event::Failed { query, .. } = event {
+            assert!(open.remove(&query), "it ended before");
+        }
+    }
+    assert!(open.is_empty(), "{} never ended", open.len());
+    assert!(machine.statistics().events_lost > 0, "timeouts are told, too");
 }

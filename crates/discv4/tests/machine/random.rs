@@ -166,7 +166,7 @@ impl Fixture {
             7 => {
                 let own = key(0);
                 let seq = 2 + u64::from(number);
-                return machine.set_record(now, record(&own, seq, endpoint(number)));
+                return machine.set_record(record(&own, seq, endpoint(number)));
             }
             _ => {
                 let version = DiscoveryVersion::V4;

@@ -88,7 +88,7 @@ fn our_record_is_told_and_its_number_goes_with_every_ping_and_pong() {
     let stranger = Stranger::new(100, "66.6.6.6:30303");
     stranger.bond(&mut world, 0);
     let newer = record(&key(0), 7, addr_of(0));
-    world.call(0, |machine, now| machine.set_record(now, newer.clone()));
+    world.call(0, |machine, _| machine.set_record(newer.clone()));
 
     let request = stranger.enr_request(&mut world, 0);
     let Packet::EnrResponse(response) =

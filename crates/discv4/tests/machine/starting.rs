@@ -74,3 +74,16 @@ fn nodes_are_met_from_the_table_first_in_any_order() {
     }
     assert_eq!(first.len(), known);
 }
+
+#[test]
+fn more_seeds_than_the_table_tells_changes_of_are_taken_up() {
+    let mut world = World::new();
+    world.add(0, addr_of(0), limited());
+    let seed = |number: u32| {
+        let node = Stranger::new(number, &addr_of(number).to_string());
+        Seed::new(node.node(), node.endpoint, DiscoveryVersion::V4, START)
+    };
+    let seeds = (1_000..5_000).map(seed).collect();
+    world.call(0, |machine, now| machine.add_seeds(now, seeds));
+    assert_eq!(world.peers[0].machine.table().lost_changes(), 0);
+}

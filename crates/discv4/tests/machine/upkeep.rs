@@ -1,6 +1,8 @@
 //! What a machine does of its own accord.
 
-use devp2p_core::{DiscoveryVersion, Seed};
+use std::collections::BTreeSet;
+
+use devp2p_core::{DiscoveryVersion, Family, Node, NodeId, Record, Seed};
 use devp2p_discv4::{
     Config, Event,
     wire::{Endpoint, Packet, PacketKind, Ping, Pong, Target},
@@ -88,6 +90,49 @@ fn whatever_is_said_of_an_address_it_gets_a_ping_a_second() {
 }
 
 #[test]
+fn all_addresses_of_a_host_get_a_ping_a_second() {
+    let mut world = World::new();
+    world.add(0, addr_of(0), limited());
+    for number in 1_000_u32..1_400 {
+        let endpoint = addr(&format!("[2a00:1:2:3::{number}]:30303"));
+        let node = Stranger { endpoint, ..Stranger::new(number, "1.1.1.1:1") }.node();
+        world.call(0, |machine, now| machine.add_node(now, node));
+        world.run(ms(100));
+    }
+    let pings: Vec<_> =
+        world.sent.iter().filter(|sent| sent.to.is_ipv6()).map(|sent| sent.at).collect();
+    assert!(pings.len() >= 5, "{}", pings.len());
+    assert!(pings.windows(2).all(|pair| pair[1] - pair[0] >= secs(1)), "once a second at most");
+}
+
+#[test]
+fn nodes_of_a_family_that_our_socket_does_not_reach_cost_nothing() {
+    let mut config = limited();
+    config.family = Some(Family::V4);
+    let mut world = World::new();
+    world.add(0, addr_of(0), config);
+    let friend = Stranger::new(100, "66.6.6.6:30303");
+    friend.settle(&mut world, 0);
+    let v6 = Stranger::new(101, "[2a00::1]:30303");
+    let (node, mut seen) = (v6.node(), 0);
+    world.call(0, |machine, now| machine.add_node(now, node));
+    world.call(0, |machine, now| machine.lookup(now, Target::new([9; 64])));
+    let named = neighbor(101, v6.endpoint);
+    friend.serve(&mut world, 0, &mut seen, || vec![named]);
+    world.run(secs(30));
+    assert!(world.sent.iter().all(|sent| sent.to.is_ipv4()));
+    assert_eq!(world.peers[0].machine.statistics().neighbors_refused, 1);
+
+    // Of a node with both, the endpoint that we reach is taken.
+    let both = Record::builder().ip(addr("77.7.7.7:1").ip()).ip(v6.endpoint.ip()).udp(30303);
+    let both = Node::from_record(both.udp6(30303).sign(&key(102)).unwrap());
+    let query = world.call(0, |machine, now| machine.ping(now, &both));
+    assert_eq!(world.kinds_to(addr("77.7.7.7:30303")), [PacketKind::Ping]);
+    world.run(secs(1));
+    world.peers[0].result(query);
+}
+
+#[test]
 fn a_record_is_fetched_when_its_number_rises() {
     let mut world = World::network(2, |_| {});
     world.run(secs(5));
@@ -103,7 +148,7 @@ fn a_record_is_fetched_when_its_number_rises() {
     };
     assert_eq!(requests(&world), 0, "it has not changed");
     let newer = record(&key(1), 2, addr_of(1));
-    world.call(1, |machine, now| machine.set_record(now, newer.clone()));
+    world.call(1, |machine, _| machine.set_record(newer.clone()));
     world.run(secs(30));
     assert_eq!(known(&world), Some(newer));
     assert_eq!(requests(&world), 1);
@@ -228,24 +273,82 @@ fn remembered(world: &World, peer: usize) -> Vec<Seed> {
 
 #[test]
 fn a_node_is_remembered_after_more_than_five_checks_and_forgotten_when_it_is_gone() {
-    let mut world = World::network(2, |_| {});
+    let mut world = World::network(4, |_| {});
+    let of = |world: &World, id| {
+        let seeds = remembered(world, 0).into_iter();
+        seeds.filter(|seed| seed.node.id() == id).collect::<Vec<_>>()
+    };
+    let gone = world.peers[1].id();
     world.run(secs(10));
     assert_eq!(remembered(&world, 0), []);
-    world.run(secs(290));
-    let seeds = remembered(&world, 0);
+    world.run(secs(790));
+    let seeds = of(&world, gone);
     assert_eq!(seeds.len(), 1, "not at every check");
-    assert_eq!(seeds[0].node.id(), world.peers[1].id());
     assert_eq!((seeds[0].endpoint, seeds[0].protocol), (addr_of(1), DiscoveryVersion::V4));
-    assert!((START + 10..START + 300).contains(&seeds[0].last_pong));
-    assert!((START..START + 300).contains(&seeds[0].last_ping));
+    assert!((START + 10..START + 800).contains(&seeds[0].last_pong));
+    assert!((START..START + 800).contains(&seeds[0].last_ping));
     world.run(secs(1_800));
-    assert_eq!(remembered(&world, 0).len(), 2, "again after half an hour");
+    assert_eq!(of(&world, gone).len(), 2, "again after half an hour");
 
-    let gone = world.peers[1].id();
     world.peers[1].is_up = false;
     world.run(secs(600));
-    assert!(world.peers[0].events.contains(&Event::Forget(gone)));
-    assert!(world.peers[0].machine.table().is_empty());
+    assert_eq!(forgotten(&world, 0), [gone]);
+    assert_eq!(world.peers[0].machine.table().len(), 2);
+}
+
+fn forgotten(world: &World, peer: usize) -> Vec<NodeId> {
+    let events = world.peers[peer].events.iter();
+    events
+        .filter_map(|event| match event {
+            Event::Forget(id) => Some(*id),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn nobody_is_forgotten_because_our_own_network_is_down() {
+    let mut world = World::network(12, |_| {});
+    world.run(hours(1));
+    let known = remembered(&world, 0).iter().map(|seed| seed.node.id()).collect::<BTreeSet<_>>();
+    assert!(known.len() >= 8, "{}", known.len());
+    for peer in 1..12 {
+        world.peers[peer].is_up = false;
+    }
+    world.run(secs(600));
+    assert!(world.peers[0].machine.table().len() < known.len() / 2, "there is an outage");
+    assert_eq!(forgotten(&world, 0), []);
+}
+
+#[test]
+fn a_number_that_is_not_that_of_a_record_costs_one_request_a_minute() {
+    let mut world = World::new();
+    world.add(0, addr_of(0), limited());
+    let liar = Stranger::new(100, "66.6.6.6:30303");
+    liar.settle(&mut world, 0);
+    let record = record(&liar.key, 1, liar.endpoint);
+    let mut asked = 0;
+    for second in 0..300 {
+        let ping = liar.ping_packet(&world, Some(1_000 + second));
+        liar.send(&mut world, 0, &ping);
+        // What the table wants.
+        if world.kinds_to(liar.endpoint).contains(&PacketKind::Ping) {
+            liar.pong(&mut world, 0);
+        }
+        world.run(ms(100));
+        let requests = world.kinds_to(liar.endpoint).into_iter();
+        let requests = requests.filter(|kind| *kind == PacketKind::EnrRequest).count();
+        if requests > 0 {
+            liar.enr_response(&mut world, 0, record.as_bytes());
+        }
+        asked += requests;
+        world.take_sent();
+        world.run(ms(900));
+        if world.kinds_to(liar.endpoint).contains(&PacketKind::Ping) {
+            liar.pong(&mut world, 0);
+        }
+    }
+    assert!((2..=2 + 5).contains(&asked), "{asked}");
 }
 
 #[test]
@@ -343,7 +446,7 @@ fn the_events_of_the_table_come_in_pairs() {
     world.run(secs(10));
     world.peers[2].is_up = false;
     world.run(secs(600));
-    let (mut here, gone) = (std::collections::BTreeSet::new(), world.peers[2].id());
+    let (mut here, gone) = (BTreeSet::new(), world.peers[2].id());
     for event in &world.peers[1].events {
         match event {
             Event::NodeVerified(node) => assert!(here.insert(node.id()), "{node:?} came twice"),
@@ -351,8 +454,7 @@ fn the_events_of_the_table_come_in_pairs() {
             _ => {}
         }
     }
-    let table: std::collections::BTreeSet<_> =
-        world.peers[1].machine.nodes().map(|node| node.id()).collect();
+    let table: BTreeSet<_> = world.peers[1].machine.nodes().map(|node| node.id()).collect();
     assert_eq!(here, table);
     assert!(!here.contains(&gone) && here.len() == 2);
 }
