@@ -89,7 +89,7 @@ fn random_lookups_start_once_a_second() {
                 && sent.kind() == PacketKind::FindNode
                 && (since..since + secs(1)).contains(&sent.at)
         });
-        in_second.map(|sent| sent.hash).collect::<std::collections::BTreeSet<_>>().len()
+        in_second.map(|sent| sent.hash).collect::<BTreeSet<_>>().len()
     };
     // The first started before the count.
     assert!((0..4).map(targets).all(|count| count <= 2), "{:?}", (0..4).map(targets));
