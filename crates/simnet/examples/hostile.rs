@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A bar that is missed ends it, and the seed is printed.
-#![expect(clippy::unwrap_used, reason = "a program that fails loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a program that fails loudly")]
 
 #[expect(dead_code, reason = "other programs use the rest")]
 mod discovery;

@@ -9,7 +9,7 @@
 //! table are one hop away, those whom they name two. The hops of a lookup are those to the nearest
 //! node that it found. Messages are all that the node that looks sends and receives meanwhile, with
 //! the proofs of endpoints, and whatever others want of it.
-#![expect(clippy::unwrap_used, reason = "a program that fails loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a program that fails loudly")]
 
 #[expect(dead_code, reason = "other programs use the rest")]
 mod discovery;
