@@ -540,6 +540,8 @@ async fn no_dial_keeps_static_nodes_and_bootnodes_from_being_dialed() {
         let server = start(&links, |builder| {
             builder.static_node(node(1)).configure(|config| {
                 config.bootstrap_nodes = vec![node(2)];
+                // Nobody asks it, so that it needs no UDP port.
+                config.discovery_v4 = false;
                 config.no_dial = no_dial;
             })
         })
@@ -561,6 +563,8 @@ async fn a_bootnode_is_dialed_after_20_s_without_a_peer() {
         let server = start(&links, |builder| {
             builder.configure(|config| {
                 config.bootstrap_nodes = vec![node(1)];
+                // Nobody asks it, so that it needs no UDP port.
+                config.discovery_v4 = false;
                 if let Some(after) = bootstrap_after {
                     config.dial.bootstrap_after = after;
                 }
