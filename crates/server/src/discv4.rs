@@ -81,7 +81,7 @@ impl Search {
         let (local, seed) = (Arc::clone(record.local()), rng.seed());
         let mut options = options(config);
         // A socket that does not tell its address reaches who knows what.
-        options.family = options.family.or(socket.family().unwrap_or_default());
+        options.family = options.family.or_else(|| socket.family().unwrap_or_default());
         let (service, handle) = Service::new(options, key.clone(), local, seeds, seed);
         let rows = handle.rows();
         let udp = Udp::new(socket).serve(Keeping { service, record: Arc::clone(record) });
