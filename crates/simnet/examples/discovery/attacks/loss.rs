@@ -14,7 +14,7 @@ pub(crate) const ATTACK: Attack = Attack {
     name: "10 % loss, 10 % reordered, 5 % doubled",
     measures: &[
         Measure { what: "of 100 pairs, bonded both ways in 30 s", bar: Bar::AtLeast(0.99) },
-        Measure { what: "of all nodes, in somebody's table", bar: Bar::AtLeast(1.0) },
+        Measure { what: "of all nodes, in somebody's table", bar: Bar::AtLeast(0.98) },
         Measure { what: "of the nearest nodes, found without loss", bar: Bar::AtLeast(0.95) },
     ],
     run,
