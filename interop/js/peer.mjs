@@ -4,7 +4,8 @@
 //   node peer.mjs [--key HEX] [--port N] [--protocols itest,eth] [--hardfork NAME]
 //                 [--discv4 [--bootnode URL]... [--refresh MS] [--dial]]
 //
-// With --dial RLPx dials what the DPT finds; without, the DPT is alone.
+// With --dial RLPx dials what the DPT finds, and the bootnodes are sent a PING with every refresh;
+// without, the DPT is alone.
 //
 // Commands come on stdin and events go to stdout, one JSON object a line. The first event is
 // "ready". The program ends at the command "stop" or at the end of stdin.
@@ -248,10 +249,19 @@ function ready() {
 dpt?.events.once('listening', () => {
   ready()
   for (const url of args.bootnode) dpt.bootstrap(parseEnode(url))
+  if (args.dial) setInterval(pingBootnodes, Number(args.refresh))
 })
 dpt?.events.on('peer:added', (peer) => emit('node_verified', { id: idOf(peer.id) }))
 dpt?.events.on('peer:removed', (peer) => emit('node_removed', { id: idOf(peer.id) }))
 dpt?.events.on('error', (error) => emit('error', { cmd: 'discv4', error: String(error) }))
+
+/**
+ * The library pings a node once. If it answers the node's own PING too late then, as a process that
+ * has just started may, it never proves its endpoint, and none of its questions is answered.
+ */
+function pingBootnodes() {
+  for (const url of args.bootnode) dpt._server.ping(parseEnode(url)).catch(() => {})
+}
 
 /** The form in which the library takes a node. */
 function parseEnode(enode) {

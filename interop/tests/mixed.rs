@@ -1,10 +1,11 @@
 //! A network of go-ethereum's servers, ethereumjs and ours, in which everybody knows one node to
 //! begin with.
 //!
-//! All have their defaults but for one: ethereumjs asks its table for nodes every 2 s instead of
-//! every minute (`--refresh`). Its question to the bootnode is lost, for it asks before it has
-//! proved its endpoint. The programs around the libraries allow 50 peers at geth, which dials 16 of
-//! them, and 10 at ethereumjs. Nobody limits nodes by address on loopback.
+//! All have their defaults but for ethereumjs, which asks its table for nodes every 2 s instead of
+//! every minute (`--refresh`), and pings its bootnode again then. By itself it pings a node once: if
+//! it is busy and answers the node's own PING too late, its endpoint is never proved, and neither
+//! geth nor we answer its questions. The programs around the libraries allow 50 peers at geth, which
+//! dials 16 of them, and 10 at ethereumjs. Nobody limits nodes by address on loopback.
 
 use std::{
     collections::BTreeMap,
