@@ -45,6 +45,10 @@ fn run(seed: u64, nodes: usize) -> Vec<f64> {
         let identity = network.rng.below(MINED as u64) as usize;
         network.with_liar(liar, |liar, now| liar.ping(now, identity, address));
     }
+    // Only the victim asks, and so is lied to.
+    network.set_pace(None);
+    let pace = Some(Duration::from_secs(10));
+    network.with(victim, |node, now| node.set_pace(now, pace, 0.0));
     let mut order = in_turn(identity.id);
     for _ in 0..SECS {
         for _ in 0..PINGS * IPS.len() {

@@ -29,7 +29,7 @@ pub(crate) const ATTACK: Attack = Attack {
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
     let mut plan = Plan::small(nodes);
-    plan.pace = Some(Duration::from_secs(30));
+    plan.pace = Some(Duration::from_secs(40));
     let links = plan.links;
     let mut network = Network::<StandIn>::new(seed, plan);
     network.run_for(60);

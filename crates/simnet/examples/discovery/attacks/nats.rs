@@ -48,7 +48,7 @@ fn run(seed: u64, nodes: usize) -> Vec<f64> {
     for &at in public.iter().chain(&hidden) {
         network.with(at, |node, _| node.taps.audits = true);
     }
-    network.run_for(50);
+    network.run_for(40);
 
     let all = network.alive();
     let named: u64 = all.iter().map(|&at| network.at(at).taps.named).sum();

@@ -23,13 +23,14 @@ pub(crate) const ATTACK: Attack = Attack {
 };
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
-    let mut network = Network::<StandIn>::new(seed, Plan::small(nodes));
-    network.run_for(40);
+    let mut plan = Plan::small(nodes);
+    // Whoever has enough peers looks for none.
+    plan.pace = None;
+    let mut network = Network::<StandIn>::new(seed, plan);
+    network.run_for(20);
     let (near, far): (Vec<_>, Vec<_>) = (0..nodes).partition(|at| at % 2 == 0);
     let hosts: Vec<_> = far.iter().map(|&at| network.nodes[at].1).collect();
     network.world.partition(&[&hosts]);
-    // Whoever has enough peers looks for none.
-    network.set_pace(None);
     network.world.run_for(Duration::from_mins(10));
     let parted = network.strangers(&near, &near).max(network.strangers(&far, &far));
 

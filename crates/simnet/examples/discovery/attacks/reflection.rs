@@ -28,7 +28,7 @@ const VICTIM: Ipv4Addr = Ipv4Addr::new(60, 1, 1, 1);
 const IDS: usize = 10_000;
 /// The identities with which it makes itself known to each node: as many as a table takes.
 const IDENTITIES: usize = 10;
-const SECS: u64 = 15;
+const SECS: u64 = 10;
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
     let mut plan = Plan::small(nodes);

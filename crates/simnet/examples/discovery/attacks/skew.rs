@@ -31,9 +31,7 @@ pub(crate) const ATTACK: Attack = Attack {
 const SKEW: Duration = Duration::from_secs(60);
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
-    let mut plan = Plan::small(nodes);
-    plan.pace = Some(Duration::from_secs(20));
-    let mut network = Network::<StandIn>::empty(seed, plan);
+    let mut network = Network::<StandIn>::empty(seed, Plan::small(nodes));
     let anchor = network.world.now();
     let late = WallClock::new(anchor, BEGIN.saturating_sub(SKEW));
     let early = WallClock::new(anchor, BEGIN + SKEW);
@@ -44,7 +42,7 @@ fn run(seed: u64, nodes: usize) -> Vec<f64> {
             _ => network.clock,
         });
     }
-    network.run_for(40);
+    network.run_for(30);
     let (wrong, right): (Vec<_>, Vec<_>) = (0..nodes).partition(|n| n % 5 == 4);
     let from = network.choose(&right, 30);
     let found = network.known(&from, &right);

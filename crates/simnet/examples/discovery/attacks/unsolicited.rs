@@ -36,14 +36,14 @@ const NAMED: Ipv4Addr = Ipv4Addr::new(60, 1, 1, 1);
 /// An identity that each node knows, and one that nobody knows; neither is among those
 /// [invented](INVENTED).
 const IDENTITIES: [usize; 2] = [INVENTED + 1, INVENTED + 2];
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 30;
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
     let mut plan = Plan::small(nodes);
     // Who is known may be asked, and then says what it likes. So either nobody asks anything, or
     // only the one whom nobody knows sends what it was not asked for.
     let asks = !seed.is_multiple_of(2);
-    plan.pace = Some(Duration::from_secs(10));
+    plan.pace = Some(Duration::from_secs(15));
     let mut network = Network::<StandIn>::new(seed, plan);
     network.run_for(25);
     network.set_pace(asks.then_some(Duration::from_secs(5)));
