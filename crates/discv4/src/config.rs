@@ -52,16 +52,16 @@ pub struct Config {
     /// and 120 at once.
     pub stranger_rate: Rate,
     /// The packets of all senders who have not proved their endpoint, those in local networks, too.
-    /// 2,000 a second, and 500 at once. Each may cost the recovery of a signature and two of our
-    /// own, about 80 us, so whoever forges senders can make us compute for a sixth of a core; to
-    /// drop what is beyond that, at 20,000 packets a second, takes an eighth.
+    /// 1,500 a second, and 500 at once. Each may cost the recovery of a signature and two of our
+    /// own, about 80 us, so whoever forges senders can make us compute for an eighth of a core; to
+    /// drop what is beyond that, at 20,000 packets a second, takes another.
     pub stranger_rate_total: Rate,
-    /// Beyond that, the packets of senders to whom that rate was refused a moment before. 500 a
-    /// second, for another 25th of a core: a flood from senders that are ever new has none of
-    /// them, but a node that means well asks again when it has no answer.
+    /// Beyond that, the packets of senders to whom that rate was refused a moment before. 1,000 a
+    /// second, for a twelfth of a core: a flood from senders that are ever new has none of them, but
+    /// a node that means well asks again when it has no answer.
     pub returning_rate_total: Rate,
     /// The same, of those in one prefix. One in 4 s: enough for a node to prove itself, and it takes
-    /// 2,000 prefixes to use up what there is for all.
+    /// 4,000 prefixes to use up what there is for all.
     pub returning_rate: Rate,
     /// The packets of an endpoint that is proved. 60 a second, and 120 at once: several lookups.
     pub bonded_rate: Rate,
@@ -138,8 +138,8 @@ impl Default for Config {
             max_requests: 1_024,
             max_ping_backs: 4_096,
             stranger_rate: rate(30, 120),
-            stranger_rate_total: rate(2_000, 500),
-            returning_rate_total: rate(500, 500),
+            stranger_rate_total: rate(1_500, 500),
+            returning_rate_total: rate(1_000, 1_000),
             returning_rate: Rate { interval: Duration::from_secs(4), burst: 1 },
             bonded_rate: rate(60, 120),
             bonded_prefix_rate: rate(240, 480),
@@ -190,8 +190,8 @@ mod tests {
             (rate(60, 120), rate(240, 480))
         );
         assert_eq!(config.ping_back_rate, rate(5, 20));
-        assert_eq!(config.stranger_rate_total, rate(2_000, 500));
-        assert_eq!(config.returning_rate_total, rate(500, 500));
+        assert_eq!(config.stranger_rate_total, rate(1_500, 500));
+        assert_eq!(config.returning_rate_total, rate(1_000, 1_000));
         assert_eq!(config.returning_rate.interval, Duration::from_secs(4));
         assert_eq!((config.max_bonds, config.max_bonds_per_prefix), (8_192, 64));
         assert!(config.newcomers_wait);
@@ -200,6 +200,6 @@ mod tests {
         assert_eq!(config.random_lookup_interval, Duration::from_secs(1));
         assert_eq!(config.remember_checks, 5);
         // As many as come in the time of a request.
-        assert!(config.max_ping_backs >= (2_000 + 500) / 2 + 500 + 500);
+        assert!(config.max_ping_backs >= (1_500 + 1_000) / 2 + 500 + 1_000);
     }
 }

@@ -6,6 +6,7 @@ mod limits;
 mod lookups;
 mod receive;
 mod requests;
+mod returning;
 mod sending;
 mod serving;
 mod upkeep;

@@ -19,8 +19,10 @@ const TICK: Duration = Duration::from_micros(500);
 /// How many packets a sender that was held up sends at once. More would be another flood.
 const MAX_BURST: f64 = 200.0;
 /// The flooders' ports. The system gives none of these to others.
-const FIRST_PORT: u16 = 20_000;
+const PORT: u16 = 20_000;
 const PORTS: u32 = 64;
+/// The prefixes that there are to flood from.
+const PREFIXES: u32 = 255 << 8;
 /// After all tests, and to any clock in time.
 const EXPIRATION: u64 = 4_000_000_000;
 
@@ -102,8 +104,11 @@ impl Attack {
 
     /// Sends so many packets, at that many a second or as fast as it goes.
     pub(crate) fn run(self, packets: &Packets, to: SocketAddr, count: u32, rate: Option<u32>) {
-        let (mut number, mut credit, mut last) = (0, 0.0_f64, Instant::now());
-        while number < count {
+        // Each has senders of its own, so that none of them comes again.
+        let first = (self as u32) << 20;
+        let (mut number, end) = (first, first + count);
+        let (mut credit, mut last) = (0.0_f64, Instant::now());
+        while number < end {
             if let Some(rate) = rate {
                 thread::sleep(TICK);
                 let earned = last.elapsed().as_secs_f64() * f64::from(rate);
@@ -112,7 +117,7 @@ impl Attack {
             } else {
                 credit = MAX_BURST;
             }
-            while credit >= 1.0 && number < count {
+            while credit >= 1.0 && number < end {
                 self.send(packets, number, to);
                 (number, credit) = (number + 1, credit - 1.0);
             }
@@ -137,17 +142,17 @@ impl Attack {
             Self::PingsFromEverNewPrefixes => (&packets.pings, any_prefix(number)),
             Self::FindNodesFromEverNewPrefixes => (&packets.find_nodes, any_prefix(number)),
         };
-        let port = FIRST_PORT + (number % PORTS) as u16;
-        let socket = UdpSocket::bind((from, port)).unwrap();
+        let socket = UdpSocket::bind((from, PORT + (number % PORTS) as u16)).unwrap();
         // The system may be out of memory for a moment.
         let _ = socket.send_to(&pool[number as usize % pool.len()], to);
     }
 }
 
-/// An address of the prefix of this number: all but those in 127.0.0.0/16, where others are.
+/// An address of the prefix of this number: any but those in 127.0.0.0/16, where others are. After
+/// all prefixes come other addresses in them, as those who forge theirs can have any.
 fn any_prefix(number: u32) -> Ipv4Addr {
-    let prefix = number % (255 << 8) + (1 << 8);
-    Ipv4Addr::new(127, (prefix >> 8) as u8, prefix as u8, 9)
+    let (prefix, host) = (number % PREFIXES + (1 << 8), number / PREFIXES + 1);
+    Ipv4Addr::new(127, (prefix >> 8) as u8, prefix as u8, host as u8)
 }
 
 impl Packets {

@@ -1,18 +1,12 @@
 use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     time::Instant,
 };
 
 use devp2p_core::{LanPolicy, NodeId, RateLimiter, Rng, prefix_group};
 
+use super::returning::Returning;
 use crate::Config;
-
-/// The senders that [`Refused`] knows: those of eight seconds where 20,000 packets come in one. They
-/// take 256 KiB, from the first flood on.
-const REFUSED_SENDERS: usize = 1 << 17;
-/// How many of them share one set.
-const WAYS: usize = 4;
 
 /// The rates at which we listen to others, and speak to those who have not proved that they are
 /// there.
@@ -22,10 +16,7 @@ pub(super) struct Limits {
     strangers: RateLimiter,
     /// Has one key only.
     all_strangers: RateLimiter,
-    refused: Refused,
-    returning: RateLimiter,
-    /// Has one key only.
-    all_returning: RateLimiter,
+    returning: Returning,
     bonded: RateLimiter,
     bonded_prefixes: RateLimiter,
     ping_backs: RateLimiter,
@@ -42,9 +33,7 @@ impl Limits {
             lan_policy: config.lan_policy,
             strangers: RateLimiter::new(config.stranger_rate, keys, rng),
             all_strangers: RateLimiter::new(config.stranger_rate_total, 1, rng),
-            refused: Refused::new(rng),
-            returning: RateLimiter::new(config.returning_rate, keys, rng),
-            all_returning: RateLimiter::new(config.returning_rate_total, 1, rng),
+            returning: Returning::new(config, rng),
             bonded: RateLimiter::new(config.bonded_rate, keys, rng),
             bonded_prefixes: RateLimiter::new(config.bonded_prefix_rate, keys, rng),
             ping_backs: RateLimiter::new(config.ping_back_rate, keys, rng),
@@ -60,19 +49,8 @@ impl Limits {
         if !is_exempt && !self.strangers.would_allow(now, &prefix) {
             return false;
         }
-        let admitted = self.all_strangers.allow(now, &()) || self.returning(now, from);
+        let admitted = self.all_strangers.allow(now, &()) || self.returning.allow(now, from);
         admitted && (is_exempt || self.strangers.allow(now, &prefix))
-    }
-
-    /// Whether to listen to a packet that is too much, because its sender comes again. Every packet
-    /// of a flood may have another sender, and then a node that means well has no better chance
-    /// than any of them; but it comes again.
-    fn returning(&mut self, now: Instant, from: SocketAddr) -> bool {
-        let prefix = prefix_group(from.ip());
-        self.refused.note(from)
-            && self.all_returning.would_allow(now, &())
-            && (self.lan_policy.exempts(from.ip()) || self.returning.allow(now, &prefix))
-            && self.all_returning.allow(now, &())
     }
 
     /// Whether to listen to a packet from where somebody has.
@@ -110,74 +88,5 @@ fn host_group(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
         ip @ IpAddr::V4(_) => ip,
-    }
-}
-
-/// Who was refused last, each in two bytes: one of 16,000 others is taken for somebody known.
-#[derive(Debug)]
-struct Refused {
-    secret: [u8; 16],
-    /// The newest of each set is its first; 0 is nobody. Empty until somebody is refused.
-    sets: Vec<[u16; WAYS]>,
-}
-
-impl Refused {
-    fn new(rng: &mut Rng) -> Self {
-        let mut secret = [0; 16];
-        rng.fill(&mut secret);
-        Self { secret, sets: Vec::new() }
-    }
-
-    /// Notes that a sender is refused, and says whether it was before.
-    fn note(&mut self, from: SocketAddr) -> bool {
-        if self.sets.is_empty() {
-            self.sets = vec![[0; WAYS]; REFUSED_SENDERS / WAYS];
-        }
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&self.secret);
-        from.hash(&mut hasher);
-        let [a, b, rest @ ..] = hasher.finish().to_be_bytes();
-        let (tag, rest) = (u16::from_be_bytes([a, b]).max(1), rest.map(usize::from));
-        let place = rest.into_iter().fold(0_usize, |place, byte| place << 8 | byte);
-        let Some(set) = self.sets.get_mut(place % (REFUSED_SENDERS / WAYS)) else { return false };
-        let known = set.iter().position(|&known| known == tag);
-        // The others move up to where it was, or push out the oldest.
-        let mut moved = tag;
-        for slot in set.iter_mut().take(known.map_or(WAYS, |at| at + 1)) {
-            std::mem::swap(slot, &mut moved);
-        }
-        known.is_some()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sender(number: u32) -> SocketAddr {
-        (std::net::Ipv4Addr::from_bits(number), 30303).into()
-    }
-
-    #[test]
-    fn who_was_refused_is_known_until_many_others_were() {
-        let mut refused = Refused::new(&mut Rng::from_seed([3; 32]));
-        assert!((0..20_000).filter(|&number| refused.note(sender(number))).count() <= 5);
-        let known = (0..20_000).filter(|&number| refused.note(sender(number))).count();
-        assert!(known > 19_800, "after a second: {known}");
-        let new = (1_000_000..2_000_000).filter(|&number| refused.note(sender(number))).count();
-        assert!(new < 200, "{new} were taken for others");
-        let known = (0..20_000).filter(|&number| refused.note(sender(number))).count();
-        assert!(known < 200, "after a minute: {known}");
-        assert_eq!(refused.sets.len() * size_of::<[u16; WAYS]>(), 256 << 10);
-    }
-
-    #[test]
-    fn who_comes_again_and_again_stays_known() {
-        let mut refused = Refused::new(&mut Rng::from_seed([4; 32]));
-        refused.note(sender(1));
-        for second in 1..60 {
-            (0..10_000).for_each(|number| _ = refused.note(sender(second * 10_000 + number)));
-            assert!(refused.note(sender(1)), "{second}");
-        }
     }
 }

@@ -92,5 +92,17 @@ async fn what_is_to_be_remembered_comes_as_rows() {
             }
         }
     };
+    // What others answer meanwhile shows that it is not we who are offline.
+    let look_around = async {
+        loop {
+            node.handle.lookup_random().await.unwrap();
+        }
+    };
+    let forgotten = async {
+        tokio::select! {
+            () = forgotten => {}
+            () = look_around => {}
+        }
+    };
     timeout(Duration::from_secs(3_600), forgotten).await.unwrap();
 }
