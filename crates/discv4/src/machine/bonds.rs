@@ -9,6 +9,8 @@ use devp2p_core::{LanPolicy, NodeId, Prefix, prefix_group};
 
 use crate::Config;
 
+/// Of all rows the part that goes at once where there are just many nodes.
+const DROPPED_SHARE: usize = 32;
 /// How often all rows are looked through for expired ones, at most.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -21,7 +23,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// Where there is no room, rows of the prefix give way to new ones, or those of the fullest prefix:
 /// those at the endpoint with most of them, then those at such an address, then the newest. So
 /// whoever makes up ids pushes out his own, and neither those who came before nor those who come
-/// after. Rows of nodes in the table never give way.
+/// after. Where no prefix has two, there are just many nodes, and the oldest proofs give way. Rows
+/// of nodes in the table never do.
 #[derive(Debug)]
 pub(super) struct Bonds {
     expiry: Duration,
@@ -193,6 +196,11 @@ impl Bonds {
         if swept.is_none_or(|ago| ago >= SWEEP_INTERVAL) {
             self.sweep(now);
         }
+        if self.rows.len() >= self.max
+            && self.by_fullness.last().is_some_and(|&(most, _)| most <= 1)
+        {
+            self.drop_oldest(&protects);
+        }
         // Few prefixes consist of nothing but nodes of the table, which is small.
         self.rows.len() < self.max || {
             let fullest: Vec<_> =
@@ -230,6 +238,18 @@ impl Bonds {
         let Some((endpoint, id)) = evicted else { return false };
         self.remove(endpoint, id);
         true
+    }
+
+    /// Removes those that were proved longest ago: where no prefix has more than another, there are
+    /// just many nodes, and who comes has to be served. Many at once, so that each costs little.
+    fn drop_oldest(&mut self, protects: &impl Fn(NodeId, SocketAddr) -> bool) {
+        let unprotected = self.rows.iter().filter(|((endpoint, id), _)| !protects(*id, *endpoint));
+        let mut rows: Vec<_> =
+            unprotected.map(|(key, bond)| (bond.last_pong, bond.number, *key)).collect();
+        rows.sort_unstable();
+        for (.., (endpoint, id)) in rows.into_iter().take((self.max / DROPPED_SHARE).max(1)) {
+            self.remove(endpoint, id);
+        }
     }
 
     fn sweep(&mut self, now: Instant) {
@@ -415,5 +435,26 @@ mod tests {
         assert!(bonds.is_proven(now, id(12), at("[2a00::1]:30303")));
         assert!(bonds.is_proven(now, id(3), at("6.6.6.6:30303")));
         assert!(!bonds.is_proven(now, id(4), at("6.6.6.6:30303")));
+    }
+
+    #[test]
+    fn where_there_are_just_many_nodes_the_oldest_proof_gives_way() {
+        let (mut bonds, start) = bonds(64, 8);
+        let second = Duration::from_secs(1);
+        // Who comes last has now the highest address, now the lowest.
+        let prefix = |number: u16| if number % 2 == 0 { number } else { 1_000 - number };
+        let endpoint = |number: u16| at(&format!("7.{}.{}.1:30303", number >> 8, number & 0xff));
+        let endpoint = |number| endpoint(prefix(number));
+        let in_table = |known: NodeId, _: SocketAddr| known == id(0);
+        for number in 0..500 {
+            let now = start + u32::from(number) * second;
+            bonds.proved(now, id(number), endpoint(number), in_table);
+            assert!(bonds.len() <= 64);
+            for recent in number.saturating_sub(60)..=number {
+                assert!(bonds.is_proven(now, id(recent), endpoint(recent)), "{recent} at {number}");
+            }
+            assert!(bonds.is_proven(now, id(0), endpoint(0)));
+        }
+        assert!(!bonds.is_proven(start + 500 * second, id(1), endpoint(1)));
     }
 }
