@@ -442,7 +442,7 @@ mod tests {
         let (mut bonds, start) = bonds(64, 8);
         let second = Duration::from_secs(1);
         // Who comes last has now the highest address, now the lowest.
-        let prefix = |number: u16| if number % 2 == 0 { number } else { 1_000 - number };
+        let prefix = |number: u16| if number.is_multiple_of(2) { number } else { 1_000 - number };
         let endpoint = |number: u16| at(&format!("7.{}.{}.1:30303", number >> 8, number & 0xff));
         let endpoint = |number| endpoint(prefix(number));
         let in_table = |known: NodeId, _: SocketAddr| known == id(0);
