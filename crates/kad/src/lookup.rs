@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use crate::{Distance, Id};
+use crate::{Contact, Distance, Id};
 
 /// The limits of a [`Lookup`]. The defaults are those of the specifications of both discovery
 /// protocols, where they have them.
@@ -13,8 +13,11 @@ pub struct LookupConfig {
     pub results: usize,
     /// The nodes that are taken from one answer. 16: more is never asked for.
     pub answer_limit: usize,
-    /// The nodes that are asked in all. 128: several times what a lookup takes where a third of the
-    /// nodes is dead, so that only one that is led on by inventions runs into it.
+    /// The endpoints at which one node is asked, where others name different ones and it does not
+    /// answer. 3: two liars do not hide a node, and an invention costs no more than three requests.
+    pub max_endpoints: usize,
+    /// The requests in all. 128: several times what a lookup takes where a third of the nodes is
+    /// dead, so that only one that is led on by inventions runs into it.
     pub max_requests: usize,
     /// The nodes that are kept, asked or not. 256: all that are asked, and as many to choose from.
     pub max_nodes: usize,
@@ -22,7 +25,14 @@ pub struct LookupConfig {
 
 impl Default for LookupConfig {
     fn default() -> Self {
-        Self { parallelism: 3, results: 16, answer_limit: 16, max_requests: 128, max_nodes: 256 }
+        Self {
+            parallelism: 3,
+            results: 16,
+            answer_limit: 16,
+            max_endpoints: 3,
+            max_requests: 128,
+            max_nodes: 256,
+        }
     }
 }
 
@@ -32,6 +42,10 @@ impl Default for LookupConfig {
 /// [`poll_request`](Self::poll_request) whom to ask, and is told the answers and the timeouts of
 /// requests. A node that does not answer takes one of the slots until its request times out, and
 /// then counts for nothing; the search goes on beside it.
+///
+/// Anybody can name a node where it is not. So where others name other endpoints, each of them one,
+/// a node that did not answer is asked there, too, after those that were not asked at all. A liar
+/// delays a node, and does not hide it.
 ///
 /// It is over when the nearest [`results`](LookupConfig::results) nodes that are not known to be
 /// dead have all answered, however few they are.
@@ -57,21 +71,44 @@ pub struct Lookup<V> {
 struct Node<V> {
     id: Id,
     distance: Distance,
-    value: V,
+    /// Where it is said to be, in the order in which it is asked there.
+    places: Vec<Named<V>>,
+    /// At how many of those it was asked until now. The last of these is in use.
+    asked: usize,
     state: State,
+}
+
+/// What one node said of another.
+#[derive(Clone, Debug)]
+struct Named<V> {
+    value: V,
+    /// Who said so; nobody did of those that the search began with.
+    by: Option<Id>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    New,
+    /// It is to be asked at the next of its places.
+    Waiting,
     /// It has been asked, and named so many nodes until now.
     Asked(usize),
     Answered,
-    /// It is kept so that it is not asked again.
+    /// At none of its places. It is kept so that it is not asked there again.
     Failed,
 }
 
-impl<V> Lookup<V> {
+impl<V> Node<V> {
+    fn is_new(&self) -> bool {
+        self.state == State::Waiting && self.asked == 0
+    }
+
+    /// What was said of it where it was asked last.
+    fn value(&self) -> Option<&V> {
+        self.places.get(self.asked.checked_sub(1)?).map(|named| &named.value)
+    }
+}
+
+impl<V: Contact> Lookup<V> {
     /// A search by the node `own` for the nodes nearest to `target`. It begins with the nodes in
     /// `start`, of which the nearest are best, and never asks or finds `own`.
     pub fn new(
@@ -90,7 +127,7 @@ impl<V> Lookup<V> {
             results: VecDeque::new(),
         };
         for (id, value) in start {
-            lookup.insert(id, value);
+            lookup.insert(id, value, None);
         }
         lookup
     }
@@ -100,9 +137,9 @@ impl<V> Lookup<V> {
         self.target
     }
 
-    /// The next node to ask for the nodes nearest to the target, if one is to be asked now. Each is
-    /// returned once, and must then be reported as [answered](Self::handle_answered) or
-    /// [failed](Self::handle_failed).
+    /// The next node to ask for the nodes nearest to the target, if one is to be asked now. It must
+    /// then be reported as [answered](Self::handle_answered) or [failed](Self::handle_failed). One
+    /// that failed may be returned again, with another endpoint.
     pub fn poll_request(&mut self) -> Option<(Id, &V)> {
         if self.waiting >= self.config.parallelism.max(1) {
             return None;
@@ -112,7 +149,8 @@ impl<V> Lookup<V> {
         self.requests = self.requests.saturating_add(1);
         let node = self.nodes.get_mut(next)?;
         node.state = State::Asked(0);
-        Some((node.id, &node.value))
+        node.asked = node.asked.saturating_add(1);
+        Some((node.id, node.value()?))
     }
 
     /// The node `from` named these nodes; more may follow, until its answer is complete. They are
@@ -124,7 +162,7 @@ impl<V> Lookup<V> {
         let nodes: Vec<_> = nodes.into_iter().take(room).collect();
         *named = named.saturating_add(nodes.len());
         for (id, value) in nodes {
-            self.insert(id, value);
+            self.insert(id, value, Some(*from));
         }
     }
 
@@ -135,16 +173,22 @@ impl<V> Lookup<V> {
         }
     }
 
-    /// The request to `from` timed out or failed otherwise.
+    /// The request to `from` timed out or failed otherwise. It may not be there: if somebody names
+    /// it elsewhere, it is asked there.
     pub fn handle_failed(&mut self, from: &Id) {
-        self.finish_request(from, State::Failed);
+        if self.finish_request(from, State::Failed)
+            && let Some(node) = self.node_mut(from)
+            && node.asked < node.places.len()
+        {
+            node.state = State::Waiting;
+        }
     }
 
     /// The next node that answered, in the order of the answers, near to the target or not.
     pub fn poll_result(&mut self) -> Option<(Id, &V)> {
         let id = self.results.pop_front()?;
         let at = self.position(&id).ok()?;
-        self.nodes.get(at).map(|node| (node.id, &node.value))
+        self.nodes.get(at).and_then(|node| Some((node.id, node.value()?)))
     }
 
     /// Whether nobody is being asked, and nobody is left to ask.
@@ -159,33 +203,64 @@ impl<V> Lookup<V> {
             .iter()
             .filter(|node| node.state == State::Answered)
             .take(self.config.results)
-            .map(|node| (node.id, &node.value))
+            .filter_map(|node| Some((node.id, node.value()?)))
     }
 
-    /// The nodes that were asked until now.
+    /// The requests that were made until now.
     pub const fn requests(&self) -> usize {
         self.requests
     }
 
-    /// The nearest of the nodes not asked yet, if it may be among the results.
+    /// The nearest of the nodes not asked yet, or else of those to ask again, if it may be among the
+    /// results.
     fn next_request(&self) -> Option<usize> {
         if self.requests >= self.config.max_requests {
             return None;
         }
         let alive = self.nodes.iter().enumerate().filter(|(_, node)| node.state != State::Failed);
-        let mut nearest = alive.take(self.config.results);
-        nearest.find(|(_, node)| node.state == State::New).map(|(at, _)| at)
+        let nearest = || alive.clone().take(self.config.results);
+        let new = nearest().find(|(_, node)| node.is_new());
+        let next = new.or_else(|| nearest().find(|(_, node)| node.state == State::Waiting));
+        next.map(|(at, _)| at)
     }
 
-    fn insert(&mut self, id: Id, value: V) {
+    fn insert(&mut self, id: Id, value: V, by: Option<Id>) {
         if id == self.own {
             return;
         }
-        let Err(at) = self.position(&id) else { return };
+        let named = Named { value, by };
+        match self.position(&id) {
+            Ok(at) => self.add_place(at, named),
+            Err(at) => self.insert_node(at, id, named),
+        }
+    }
+
+    /// A node that is known was named again, perhaps elsewhere.
+    fn add_place(&mut self, at: usize, named: Named<V>) {
+        let max = self.config.max_endpoints;
+        let Some(node) = self.nodes.get_mut(at) else { return };
+        let adds_nothing = |known: &Named<V>| {
+            let spoke = known.by.is_some() && known.by == named.by;
+            spoke || known.value.same_endpoint(&named.value)
+        };
+        if node.state == State::Answered
+            || node.places.len() >= max
+            || node.places.iter().any(adds_nothing)
+        {
+            return;
+        }
+        node.places.push(named);
+        if node.state == State::Failed {
+            node.state = State::Waiting;
+        }
+    }
+
+    fn insert_node(&mut self, at: usize, id: Id, named: Named<V>) {
         let distance = id.distance(&self.target);
-        self.nodes.insert(at, Node { id, distance, value, state: State::New });
+        let node = Node { id, distance, places: vec![named], asked: 0, state: State::Waiting };
+        self.nodes.insert(at, node);
         if self.nodes.len() > self.config.max_nodes
-            && let Some(farthest) = self.nodes.iter().rposition(|node| node.state == State::New)
+            && let Some(farthest) = self.nodes.iter().rposition(Node::is_new)
         {
             self.nodes.remove(farthest);
         }
@@ -199,8 +274,12 @@ impl<V> Lookup<V> {
     }
 
     fn state_mut(&mut self, id: &Id) -> Option<&mut State> {
+        self.node_mut(id).map(|node| &mut node.state)
+    }
+
+    fn node_mut(&mut self, id: &Id) -> Option<&mut Node<V>> {
         let at = self.position(id).ok()?;
-        self.nodes.get_mut(at).map(|node| &mut node.state)
+        self.nodes.get_mut(at)
     }
 
     /// Where the node is, or where it would be.

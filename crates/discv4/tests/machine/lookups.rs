@@ -195,6 +195,32 @@ fn a_lookup_asks_a_verified_node_where_it_is_whatever_others_say() {
 }
 
 #[test]
+fn a_liar_who_names_a_node_elsewhere_first_does_not_hide_it() {
+    let mut world = World::new();
+    world.add(0, addr_of(0), limited());
+    let victim = world.add(5, addr_of(5), limited());
+    let liar = Stranger::new(100, "66.6.6.6:30303");
+    let honest = Stranger::new(101, "55.5.5.5:30303");
+    liar.settle(&mut world, 0);
+    honest.settle(&mut world, 0);
+    let query = lookup(&mut world, 0);
+    let (mut liar_saw, mut honest_saw) = (0, 0);
+    for step in 0..300 {
+        liar.serve(&mut world, 0, &mut liar_saw, || vec![neighbor(5, addr("77.7.7.7:30303"))]);
+        // A moment later.
+        if step % 2 == 1 {
+            honest.serve(&mut world, 0, &mut honest_saw, || vec![neighbor(5, addr_of(5))]);
+        }
+        world.run(ms(10));
+    }
+    assert!(!world.sent_to(addr("77.7.7.7:30303")).is_empty(), "the lie came first");
+    let Event::LookupDone { nodes, .. } = world.peers[0].result(query) else { panic!() };
+    assert_eq!(nodes.len(), 3);
+    let node = nodes.iter().find(|node| node.id() == world.peers[victim].id()).unwrap();
+    assert_eq!(node.udp_addr(), Some(addr_of(5)));
+}
+
+#[test]
 fn no_end_of_a_command_is_lost_however_late_somebody_asks() {
     let mut world = World::new();
     let mut config = Config::default();
