@@ -296,6 +296,9 @@ impl Model {
         self.running.insert(dial, (id, kind));
         if matches!(kind, DialKind::Anchor | DialKind::Dynamic) {
             self.networks.insert(id, prefix_group(addr.ip()));
+        } else {
+            // It was an anchor until its dial ended, just now; a bootnode has a place in any case.
+            self.networks.remove(&id);
         }
 
         // Once more with a newer address is within the same attempt, and not held back.
@@ -394,5 +397,16 @@ proptest! {
             log.into_iter().map(|line| line.split("until").next().unwrap().to_owned()).collect()
         };
         prop_assert_eq!(untimed(run()), untimed(run()));
+    }
+}
+
+#[test]
+fn an_anchor_that_is_dialed_again_as_a_bootnode_takes_no_place() {
+    let end = |pick| Step::End(pick, Outcome::Refused);
+    let mut model = Model::new(186);
+    let waits = [Step::Wait(20), Step::Wait(40)];
+    let dials = [end(190), end(9), end(83), Step::Gone(0), Step::Wait(510), end(33)];
+    for step in [end(163)].iter().chain(&waits).chain(&dials).chain(&[Step::Candidate(8)]) {
+        model.apply(step);
     }
 }
