@@ -25,6 +25,10 @@ pub(super) struct AskId(u64);
 #[derive(Debug, Default)]
 pub(super) struct Asks {
     open: BTreeMap<AskId, Ask>,
+    by_contact: BTreeSet<(SocketAddr, NodeId, AskId)>,
+    by_query: BTreeSet<(QueryId, AskId)>,
+    /// The nodes whose records the table is asking for.
+    updating: BTreeSet<NodeId>,
     timers: BTreeSet<(Instant, AskId)>,
     next: u64,
 }
@@ -58,6 +62,18 @@ pub(super) enum Client {
     Resolve(QueryId),
     /// The table: the node has a newer record.
     Table,
+}
+
+impl Client {
+    const fn query(self) -> Option<QueryId> {
+        match self {
+            Self::Found(query)
+            | Self::Lookup(query)
+            | Self::Query(query)
+            | Self::Resolve(query) => Some(query),
+            Self::Table => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +114,11 @@ impl Asks {
     fn add(&mut self, contact: Contact, question: Question, client: Client) -> AskId {
         self.next = self.next.wrapping_add(1);
         let number = AskId(self.next);
+        self.by_contact.insert((contact.endpoint(), contact.id(), number));
+        match client.query() {
+            Some(query) => _ = self.by_query.insert((query, number)),
+            None => _ = self.updating.insert(contact.id()),
+        }
         let answer = Neighborhood::default();
         let ask = Ask { contact, question, client, stage: Stage::Proving, answer };
         self.open.insert(number, ask);
@@ -106,6 +127,11 @@ impl Asks {
 
     fn remove(&mut self, number: AskId) -> Option<Ask> {
         let ask = self.open.remove(&number)?;
+        self.by_contact.remove(&(ask.contact.endpoint(), ask.contact.id(), number));
+        match ask.client.query() {
+            Some(query) => _ = self.by_query.remove(&(query, number)),
+            None => _ = self.updating.remove(&ask.contact.id()),
+        }
         if let Stage::Settling(until) = ask.stage {
             self.timers.remove(&(until, number));
         }
@@ -139,9 +165,9 @@ impl Asks {
         }
     }
 
-    /// Whether the table is asking for the node's record.
+    /// Whether the table is asking for the node's record; it then does not ask again.
     pub(super) fn is_updating(&self, id: NodeId) -> bool {
-        self.open.values().any(|ask| ask.client == Client::Table && ask.contact.id() == id)
+        self.updating.contains(&id)
     }
 
     fn first_queued(&self, id: NodeId, endpoint: SocketAddr) -> Option<AskId> {
@@ -150,19 +176,14 @@ impl Asks {
     }
 
     fn to(&self, id: NodeId, endpoint: SocketAddr) -> impl Iterator<Item = (AskId, &Ask)> {
-        let there = move |ask: &Ask| ask.contact.id() == id && ask.contact.endpoint() == endpoint;
-        self.open.iter().filter(move |(_, ask)| there(ask)).map(|(&number, ask)| (number, ask))
+        let there = (endpoint, id, AskId(0))..=(endpoint, id, AskId(u64::MAX));
+        let numbers = self.by_contact.range(there).map(|&(.., number)| number);
+        numbers.filter_map(|number| Some((number, self.open.get(&number)?)))
     }
 
     fn of_query(&self, query: QueryId) -> Vec<AskId> {
-        let of_query = |client| match client {
-            Client::Found(q) | Client::Lookup(q) | Client::Query(q) | Client::Resolve(q) => {
-                q == query
-            }
-            Client::Table => false,
-        };
-        let asks = self.open.iter().filter(|(_, ask)| of_query(ask.client));
-        asks.map(|(&number, _)| number).collect()
+        let of_query = (query, AskId(0))..=(query, AskId(u64::MAX));
+        self.by_query.range(of_query).map(|&(_, number)| number).collect()
     }
 
     pub(super) fn next_timer(&self) -> Option<Instant> {
@@ -335,5 +356,59 @@ impl<S: Signer> Discv4<S> {
                 self.send_queued(now, ask.contact.id(), ask.contact.endpoint());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use devp2p_core::{LanPolicy, NodeKey, Rng};
+
+    use super::*;
+
+    fn contact(node: u8, place: u8) -> Contact {
+        let key = NodeKey::from_bytes(&[node + 1; 32]).unwrap().public_key();
+        Contact::heard(key, ([9, 9, 9, place], 30303).into(), 30303, LanPolicy::Limit)
+    }
+
+    /// What is found by index is what a look through all finds, in the same order.
+    #[test]
+    fn an_index_finds_what_is_there() {
+        let mut rng = Rng::from_seed([6; 32]);
+        let mut draw = |below| u8::try_from(rng.below(below)).unwrap();
+        let contacts: Vec<_> =
+            (0..4).flat_map(|node| (0..3).map(move |place| contact(node, place))).collect();
+        let mut asks = Asks::default();
+        for step in 0..3_000 {
+            let contact = contacts[usize::from(draw(12))].clone();
+            let query = QueryId(draw(4).into());
+            let client = match draw(6) {
+                0 => Client::Found(query),
+                1 => Client::Query(query),
+                2 => Client::Resolve(query),
+                3 if !asks.is_updating(contact.id()) => Client::Table,
+                _ => Client::Lookup(query),
+            };
+            // More and more, and in the end nobody.
+            if draw(5) < 3 && step < 2_000 {
+                asks.add(contact.clone(), Question::Enr, client);
+            } else if !asks.open.is_empty() {
+                let at = usize::from(draw(200)) % asks.open.len();
+                let number = *asks.open.keys().nth(at).unwrap();
+                assert!(asks.remove(number).is_some() && asks.remove(number).is_none());
+            }
+            let (id, endpoint) = (contact.id(), contact.endpoint());
+            let all = || asks.open.iter();
+            let there = all()
+                .filter(|(_, ask)| (ask.contact.id(), ask.contact.endpoint()) == (id, endpoint));
+            assert!(asks.to(id, endpoint).map(|(number, _)| number).eq(there.map(|(n, _)| *n)));
+            let of_query = all().filter(|(_, ask)| ask.client.query() == Some(query));
+            assert!(asks.of_query(query).iter().eq(of_query.map(|(number, _)| number)));
+            let mut updates = all().filter(|(_, ask)| ask.client == Client::Table);
+            let is_updating = updates.any(|(_, ask)| ask.contact.id() == id);
+            assert_eq!(asks.is_updating(id), is_updating);
+        }
+        assert_eq!(asks.len(), 0);
+        assert!(asks.by_contact.is_empty() && asks.by_query.is_empty());
+        assert!(asks.updating.is_empty());
     }
 }
