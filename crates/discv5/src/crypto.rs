@@ -12,7 +12,7 @@ use std::fmt;
 use aes::{Aes128Enc, cipher::consts::U12};
 use aes_gcm::{AeadInOut as _, AesGcm, KeyInit as _};
 use bytes::{Bytes, BytesMut};
-use devp2p_core::{NodeId, NodeKey, PublicKey, Rng};
+use devp2p_core::{NodeId, NodeKey, PublicKey, Record, RecordError, Rng};
 use hkdf::Hkdf;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -44,6 +44,14 @@ pub trait Identity {
 
     /// A key for one handshake with `remote`, compressed, and the secret shared with `remote`.
     fn ephemeral(&self, remote: &PublicKey, rng: &mut Rng) -> ([u8; 33], SharedSecret);
+
+    /// Reads and verifies the record of another node.
+    ///
+    /// # Errors
+    /// As [`Record::decode`].
+    fn decode_record(&self, bytes: &[u8]) -> Result<Record, RecordError> {
+        Record::decode(bytes)
+    }
 }
 
 impl Identity for NodeKey {

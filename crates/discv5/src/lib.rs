@@ -62,8 +62,18 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod config;
 pub mod crypto;
+mod event;
 pub mod handshake;
+mod machine;
 pub mod message;
 pub mod session;
+mod statistics;
 pub mod wire;
+
+pub use config::Config;
+pub use devp2p_core::Transmit;
+pub use event::{Event, Output, QueryId, RequestError, RespondError, Source, TalkId};
+pub use machine::{Contact, Discv5, Peer, Predicate, Usage};
+pub use statistics::{Count, DropCause, Statistics};

@@ -73,7 +73,7 @@ impl Challenge {
         if src_id != self.src_id {
             return Err(HandshakeError::SrcId(src_id));
         }
-        let record = senders_record(self.known, self.whoareyou.enr_seq(), packet)?;
+        let record = senders_record(identity, self.known, self.whoareyou.enr_seq(), packet)?;
         let digest = id_digest(&self.whoareyou, packet.ephemeral_key(), &local_id);
         if !identity.verify(&record.public_key(), &digest, packet.id_signature()) {
             return Err(HandshakeError::IdSignature);
@@ -101,6 +101,7 @@ pub struct Accepted {
 /// The sender's own record: the one that was sent, or else the one that we have. It is the
 /// sender's by its id, for a signature by any other key would prove nothing of the sender.
 fn senders_record(
+    identity: &impl Identity,
     known: Option<Record>,
     enr_seq: u64,
     packet: &HandshakePacket<'_>,
@@ -110,7 +111,7 @@ fn senders_record(
         (None, Some(known)) => known,
         (Some(sent), Some(known)) if sent == known.as_bytes() => known,
         (Some(sent), known) => {
-            let sent = Record::decode(sent).map_err(HandshakeError::Record)?;
+            let sent = identity.decode_record(sent).map_err(HandshakeError::Record)?;
             let known = known.map_or(enr_seq, |known| known.seq());
             if sent.seq() < known {
                 return Err(HandshakeError::OldRecord { known, sent: sent.seq() });

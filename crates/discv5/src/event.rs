@@ -1,0 +1,285 @@
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use devp2p_core::{Fault, Node, NodeId, Record, Seed, Transmit};
+
+use crate::message::MessageKind;
+
+/// Names a command, from its call to the last of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueryId(pub(crate) u64);
+
+impl fmt::Display for QueryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names a request of another node that waits for our answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TalkId(pub(crate) u64);
+
+impl fmt::Display for TalkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a [`Discv5`](crate::Discv5) asks for, and what it tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Something happened.
+    Event(Event),
+    /// Send this.
+    Transmit(Transmit),
+}
+
+/// What happened.
+///
+/// Those with a `query` belong to a command. Every command ends with exactly one of
+/// [`Enr`](Self::Enr), [`Failed`](Self::Failed), [`LookupDone`](Self::LookupDone),
+/// [`Nodes`](Self::Nodes), [`Pong`](Self::Pong), [`Resolved`](Self::Resolved) and
+/// [`TalkResponse`](Self::TalkResponse), unless it is cancelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The record that was asked for. It is verified, and the node's own.
+    Enr {
+        /// The command.
+        query: QueryId,
+        /// The record.
+        record: Record,
+    },
+    /// A command failed.
+    Failed {
+        /// The command.
+        query: QueryId,
+        /// Why.
+        error: RequestError,
+    },
+    /// A node of which there was a [`Remember`](Self::Remember), or a seed that was there in this
+    /// run, is not there any more.
+    Forget(NodeId),
+    /// A lookup is over.
+    LookupDone {
+        /// The command.
+        query: QueryId,
+        /// The nodes nearest to the target that answered, nearest first.
+        nodes: Vec<Node>,
+    },
+    /// A node answered in a lookup, near to the target or not.
+    LookupNode {
+        /// The command.
+        query: QueryId,
+        /// The node.
+        node: Node,
+    },
+    /// A node lost its place in the table.
+    NodeRemoved(Node),
+    /// A node got a place in the table: it answered at its endpoint.
+    NodeVerified(Node),
+    /// What a node answered to FINDNODE.
+    Nodes {
+        /// The command.
+        query: QueryId,
+        /// The nodes that it named, by verified records, without those it cannot know, that we may
+        /// not speak to, or that are not at the distances asked for.
+        nodes: Vec<Node>,
+    },
+    /// The answer to PING.
+    Pong {
+        /// The command.
+        query: QueryId,
+        /// The time between the two.
+        rtt: Duration,
+        /// Our endpoint as the node sees it.
+        endpoint: SocketAddr,
+        /// The sequence number of its record.
+        enr_seq: u64,
+    },
+    /// Worth remembering across restarts.
+    Remember(Seed),
+    /// Nobody answered a request of ours.
+    RequestTimeout {
+        /// Whom we asked.
+        id: NodeId,
+        /// Where.
+        endpoint: SocketAddr,
+        /// What.
+        kind: MessageKind,
+    },
+    /// What came of a search for one node.
+    Resolved {
+        /// The command.
+        query: QueryId,
+        /// The node with its newest record; nothing if nobody knows it.
+        node: Option<Node>,
+    },
+    /// A node has proved who it is, at an endpoint; keys are shared with it.
+    SessionEstablished {
+        /// The node.
+        id: NodeId,
+        /// Where.
+        endpoint: SocketAddr,
+        /// Whether we wanted something of it, or it of us.
+        is_initiator: bool,
+    },
+    /// Somebody spoke of a node, which may not exist, or not there.
+    Sighting {
+        /// The node.
+        node: Node,
+        /// Who.
+        source: Source,
+    },
+    /// A node asks something of a protocol that was [registered](crate::Discv5::register_talk). To
+    /// be answered with [`respond`](crate::Discv5::respond); who waits longer than
+    /// [`Config::talk_timeout`](crate::Config::talk_timeout) has sent an empty answer.
+    TalkRequest {
+        /// The request.
+        talk: TalkId,
+        /// Who asks.
+        id: NodeId,
+        /// From where.
+        endpoint: SocketAddr,
+        /// The protocol.
+        protocol: Bytes,
+        /// What.
+        request: Bytes,
+    },
+    /// The answer to TALKREQ. It is empty, too, where the node does not know the protocol.
+    TalkResponse {
+        /// The command.
+        query: QueryId,
+        /// The answer.
+        response: Bytes,
+    },
+    /// A node that answered a request of ours sees us there; for
+    /// [`LocalRecord::vote`](devp2p_core::LocalRecord::vote).
+    Vote {
+        /// The node's address.
+        voter: IpAddr,
+        /// Our endpoint as it sees it.
+        endpoint: SocketAddr,
+    },
+}
+
+/// Who spoke of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// The node itself, in a handshake.
+    Handshake,
+    /// This node, in NODES.
+    Nodes(NodeId),
+}
+
+/// Why a command failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The answer has no valid record, or another node's, or one older than is known.
+    BadRecord,
+    /// Too much is under way.
+    Busy,
+    /// The node has no UDP endpoint.
+    NoEndpoint,
+    /// It is our own id.
+    OwnId,
+    /// The endpoint is outside of the networks that we are restricted to.
+    Restricted,
+    /// No answer in time.
+    Timeout,
+    /// The request does not fit into a packet.
+    TooLarge,
+}
+
+impl RequestError {
+    /// Whose fault it is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Busy | Self::NoEndpoint | Self::OwnId | Self::Restricted | Self::TooLarge => {
+                Fault::Local
+            }
+            Self::BadRecord => Fault::Remote,
+            Self::Timeout => Fault::Network,
+        }
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadRecord => "the answer has no valid record of the node",
+            Self::Busy => "too much is under way",
+            Self::NoEndpoint => "the node has no UDP endpoint",
+            Self::OwnId => "our own id",
+            Self::Restricted => "the endpoint is not in an allowed network",
+            Self::Timeout => "no answer in time",
+            Self::TooLarge => "the request does not fit into a packet",
+        })
+    }
+}
+
+impl std::error::Error for RequestError {}
+
+/// Why a TALKREQ is not answered with what [`respond`](crate::Discv5::respond) was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RespondError {
+    /// It was answered before, by the user or, because that took too long, with nothing.
+    Late,
+    /// The answer does not fit into a packet. The request still waits for one.
+    TooLarge,
+}
+
+impl RespondError {
+    /// Whose fault it is.
+    pub const fn fault(&self) -> Fault {
+        Fault::Local
+    }
+}
+
+impl fmt::Display for RespondError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Late => "the request was answered before",
+            Self::TooLarge => "the answer does not fit into a packet",
+        })
+    }
+}
+
+impl std::error::Error for RespondError {}
+
+impl Event {
+    /// The command that the event belongs to.
+    pub const fn query(&self) -> Option<QueryId> {
+        match self {
+            Self::Enr { query, .. }
+            | Self::Failed { query, .. }
+            | Self::LookupDone { query, .. }
+            | Self::LookupNode { query, .. }
+            | Self::Nodes { query, .. }
+            | Self::Pong { query, .. }
+            | Self::Resolved { query, .. }
+            | Self::TalkResponse { query, .. } => Some(*query),
+            Self::Forget(_)
+            | Self::NodeRemoved(_)
+            | Self::NodeVerified(_)
+            | Self::Remember(_)
+            | Self::RequestTimeout { .. }
+            | Self::SessionEstablished { .. }
+            | Self::Sighting { .. }
+            | Self::TalkRequest { .. }
+            | Self::Vote { .. } => None,
+        }
+    }
+
+    /// Whether it is the last event of a command.
+    pub(crate) const fn ends_command(&self) -> bool {
+        self.query().is_some() && !matches!(self, Self::LookupNode { .. })
+    }
+}
