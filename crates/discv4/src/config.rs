@@ -69,6 +69,18 @@ pub struct Config {
     /// proves all ports of an address has the answers of a network. They are 40 KB of questions
     /// and make us send 360.
     pub bonded_prefix_rate: Rate,
+    /// The packets of all proved endpoints outside of local networks, beyond what is kept for those
+    /// that send little. 1,000 a second: whoever knows where the nodes of our table are can forge
+    /// packets from all of them, and each of these costs the recovery of a signature, about 35 us.
+    pub bonded_rate_total: Rate,
+    /// What is kept for each proved endpoint, if it sends no more. 2 a second, and 4 at once: a
+    /// node that looks around. Each node of the table has it in any case, so that they have 544 a
+    /// second at most; the others together have the rate below.
+    pub quiet_rate: Rate,
+    /// The packets of all proved endpoints of no node of the table, as far as each sends little.
+    /// 500 a second, and 1,000 at once: 250 of them. With the two above it makes 2,044 in all, for a
+    /// 14th of a core.
+    pub quiet_rate_total: Rate,
     /// PINGs in answer to PINGs, to one prefix. 5 a second, and 20 at once: a house full of nodes
     /// that start together. With it a forged PING brings its victim 2.1 times the bytes of what
     /// usual clients send, and up to 2.8 times those of the smallest possible one; without it, where
@@ -143,6 +155,9 @@ impl Default for Config {
             returning_rate: Rate { interval: Duration::from_secs(4), burst: 1 },
             bonded_rate: rate(60, 120),
             bonded_prefix_rate: rate(240, 480),
+            bonded_rate_total: rate(1_000, 1_000),
+            quiet_rate: rate(2, 4),
+            quiet_rate_total: rate(500, 1_000),
             ping_back_rate: rate(5, 20),
             hearsay_rate: rate(1, 1),
             record_rate: Rate { interval: Duration::from_mins(1), burst: 2 },
@@ -189,6 +204,8 @@ mod tests {
             (config.bonded_rate, config.bonded_prefix_rate),
             (rate(60, 120), rate(240, 480))
         );
+        assert_eq!(config.bonded_rate_total, rate(1_000, 1_000));
+        assert_eq!((config.quiet_rate, config.quiet_rate_total), (rate(2, 4), rate(500, 1_000)));
         assert_eq!(config.ping_back_rate, rate(5, 20));
         assert_eq!(config.stranger_rate_total, rate(1_500, 500));
         assert_eq!(config.returning_rate_total, rate(1_000, 1_000));

@@ -121,7 +121,7 @@ pub enum DropCause {
     Expired,
     /// Too many answers to one question.
     Surplus,
-    /// Too many packets from an endpoint that is proved.
+    /// Too many packets from an endpoint that is proved, or from those in its prefix, or from all.
     BondedRate,
     /// Too many packets from those in its prefix who have not proved their endpoint, or from all of
     /// them.

@@ -75,8 +75,18 @@ impl Bonds {
 
     /// Whether any node has, there.
     pub(super) fn is_any_proven(&self, now: Instant, endpoint: SocketAddr) -> bool {
-        let mut there = self.rows.range(range(endpoint, endpoint));
-        there.any(|(_, bond)| self.is_fresh(now, bond.last_pong))
+        self.proven_at(now, endpoint).next().is_some()
+    }
+
+    /// The nodes that have, there.
+    pub(super) fn proven_at(
+        &self,
+        now: Instant,
+        endpoint: SocketAddr,
+    ) -> impl Iterator<Item = NodeId> {
+        let there = self.rows.range(range(endpoint, endpoint));
+        let fresh = there.filter(move |(_, bond)| self.is_fresh(now, bond.last_pong));
+        fresh.map(|(&(_, id), _)| id)
     }
 
     /// Whether the proof is missing, or in the second half of its life.

@@ -19,6 +19,13 @@ pub(super) struct Limits {
     returning: Returning,
     bonded: RateLimiter,
     bonded_prefixes: RateLimiter,
+    /// Has one key only.
+    all_bonded: RateLimiter,
+    quiet: RateLimiter,
+    /// Has one key only.
+    all_quiet: RateLimiter,
+    /// Apart, so that others do not push out the nodes of the table.
+    quiet_in_table: RateLimiter,
     ping_backs: RateLimiter,
     hearsay: RateLimiter,
     records: RateLimiter,
@@ -36,6 +43,10 @@ impl Limits {
             returning: Returning::new(config, rng),
             bonded: RateLimiter::new(config.bonded_rate, keys, rng),
             bonded_prefixes: RateLimiter::new(config.bonded_prefix_rate, keys, rng),
+            all_bonded: RateLimiter::new(config.bonded_rate_total, 1, rng),
+            quiet: RateLimiter::new(config.quiet_rate, keys, rng),
+            all_quiet: RateLimiter::new(config.quiet_rate_total, 1, rng),
+            quiet_in_table: RateLimiter::new(config.quiet_rate, keys, rng),
             ping_backs: RateLimiter::new(config.ping_back_rate, keys, rng),
             hearsay: RateLimiter::new(config.hearsay_rate, keys, rng),
             records: RateLimiter::new(config.record_rate, keys, rng),
@@ -53,13 +64,25 @@ impl Limits {
         admitted && (is_exempt || self.strangers.allow(now, &prefix))
     }
 
-    /// Whether to listen to a packet from where somebody has.
-    pub(super) fn bonded(&mut self, now: Instant, endpoint: SocketAddr) -> bool {
-        let prefix = prefix_group(endpoint.ip());
-        self.lan_policy.exempts(endpoint.ip())
+    /// Whether to listen to a packet from where somebody has; `is_in_table` if it is from where a
+    /// node of the table is.
+    pub(super) fn bonded(&mut self, now: Instant, from: SocketAddr, is_in_table: bool) -> bool {
+        let prefix = prefix_group(from.ip());
+        self.lan_policy.exempts(from.ip())
             || self.bonded_prefixes.would_allow(now, &prefix)
-                && self.bonded.allow(now, &endpoint)
+                && self.bonded.allow(now, &from)
                 && self.bonded_prefixes.allow(now, &prefix)
+                && (self.quiet(now, from, is_in_table) || self.all_bonded.allow(now, &()))
+    }
+
+    /// Whether so little comes from there that no flood from elsewhere shall take its turn.
+    fn quiet(&mut self, now: Instant, from: SocketAddr, is_in_table: bool) -> bool {
+        if is_in_table {
+            return self.quiet_in_table.allow(now, &from);
+        }
+        self.all_quiet.would_allow(now, &())
+            && self.quiet.allow(now, &from)
+            && self.all_quiet.allow(now, &())
     }
 
     /// Whether to send a PING to the sender of one.

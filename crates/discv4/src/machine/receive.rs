@@ -9,6 +9,7 @@ use devp2p_core::{EndpointClass, Family, HIGHEST_REFUSED_UDP_PORT, NodeId, Publi
 
 use super::{
     Discv4,
+    contact::kad_id,
     requests::{Request, RequestId, Sent},
 };
 use crate::{
@@ -80,10 +81,18 @@ impl<S: Signer> Discv4<S> {
             return Err(DropCause::Source);
         }
         if self.bonds.is_any_proven(now, from) {
-            self.limits.bonded(now, from).then_some(()).ok_or(DropCause::BondedRate)
+            let is_in_table = self.bonds.proven_at(now, from).any(|id| self.is_placed(id, from));
+            let is_allowed = self.limits.bonded(now, from, is_in_table);
+            is_allowed.then_some(()).ok_or(DropCause::BondedRate)
         } else {
             self.limits.stranger(now, from).then_some(()).ok_or(DropCause::StrangerRate)
         }
+    }
+
+    /// Whether a node has its place in the table by this endpoint.
+    pub(super) fn is_placed(&self, id: NodeId, endpoint: SocketAddr) -> bool {
+        let known = || self.table.get(&kad_id(id)).map(|known| known.value().endpoint());
+        self.placed.contains(&id) && known() == Some(endpoint)
     }
 
     /// Whether an answer fits a question, as far as can be told without knowing whose it is. Such

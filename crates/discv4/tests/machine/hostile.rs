@@ -210,6 +210,72 @@ fn all_with_a_proof_in_one_prefix_have_a_rate() {
     assert_eq!(world.last(other.endpoint, PacketKind::Neighbors).at, world.now);
 }
 
+/// Lets nodes answer the PINGs that came since the last time.
+fn answer_pings(world: &mut World, nodes: &[Stranger]) {
+    for sent in world.take_sent() {
+        let asked = nodes.iter().find(|node| node.endpoint == sent.to);
+        if let Some(node) = asked.filter(|_| sent.kind() == PacketKind::Ping) {
+            let packet = node.pong_packet(world, sent.hash, sent.from);
+            node.send(world, 0, &packet);
+        }
+    }
+}
+
+#[test]
+fn packets_forged_from_proved_endpoints_have_a_rate_beside_which_their_owners_are_served() {
+    let mut config = limited();
+    config.bonded_rate_total = Rate::per_second(100);
+    config.quiet_rate_total = Rate { burst: 200, ..Rate::per_second(100) };
+    // So that some find no place.
+    config.table.bucket_size = 6;
+    let (mut world, _) = world_with(config);
+    let nodes: Vec<_> =
+        (0..50).map(|n| Stranger::new(200 + n, &format!("88.8.{n}.8:30303"))).collect();
+    for node in &nodes {
+        node.bond(&mut world, 0);
+        world.run(ms(20));
+        answer_pings(&mut world, &nodes);
+    }
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        nodes.iter().cloned().partition(|node| world.peers[0].knows(node.id()));
+    assert!(known.len() > 15 && unknown.len() > 15, "{} {}", known.len(), unknown.len());
+
+    let forger = Stranger::new(900, "66.6.6.6:30303");
+    let expiration = world.unix() + 60;
+    let packet = Packet::FindNode(FindNode { target: TARGET, expiration });
+    let forged = forger.seal(&packet).bytes;
+    for (case, victims) in [("known", &known), ("unknown", &unknown)] {
+        let (honest, victims) = ([&known[0], &unknown[0]], &victims[1..]);
+        let recovered = |world: &World| world.peers[0].dropped(DropCause::Unproven);
+        let (mut before, mut answered) = (0, 0);
+        // 800 a second, for a second more than counts.
+        for millis in 0..6_000_usize {
+            world.run(ms(1));
+            if millis % 5 < 4 {
+                world.deliver(victims[millis % victims.len()].endpoint, 0, &forged);
+            }
+            if millis % 20 == 0 {
+                answer_pings(&mut world, &nodes);
+            }
+            if millis == 1_000 {
+                before = recovered(&world);
+            }
+            // Each at a time of its own.
+            let asks = honest.iter().enumerate().filter(|(n, _)| millis % 1_000 == 37 + 100 * n);
+            for (_, node) in asks {
+                node.find_node(&mut world, 0, TARGET);
+                answered +=
+                    usize::from(world.kinds_to(node.endpoint).contains(&PacketKind::Neighbors));
+            }
+        }
+        assert_eq!(answered, 12, "{case}");
+        // Those of all, and those of each that sends little.
+        let rate = usize::try_from(recovered(&world) - before).unwrap() / 5;
+        assert!((100..100 + 2 * victims.len() + 10).contains(&rate), "{case}: {rate}");
+    }
+    assert!(world.peers[0].dropped(DropCause::BondedRate) > 6_000);
+}
+
 #[test]
 fn whoever_asks_again_is_heard_through_a_flood_from_ever_new_prefixes() {
     let (mut world, _) = world_with(with_a_tenth_of_the_rates());
