@@ -7,7 +7,7 @@
 //!   [`LocalRecord`] for this node's own.
 //! - Addresses: [`classify`], [`check_relay_addr`], [`LanPolicy`], [`prefix_group`],
 //!   [`NetRestrict`], [`RateLimiter`].
-//! - Time and memory of the discovery protocols: [`WallClock`], [`Seed`].
+//! - Time, memory and datagrams of the discovery protocols: [`WallClock`], [`Seed`], [`Transmit`].
 //! - Seams: [`Message`] and [`Connection`], between a secure transport and the multiplexer;
 //!   [`Rng`], the randomness of the machines; [`RlpItem`], which reads RLP in place; [`Fault`],
 //!   which every error tells.
@@ -66,6 +66,7 @@ mod rng;
 mod seed;
 #[cfg(feature = "serde")]
 mod text;
+mod transmit;
 mod wall_clock;
 
 pub use connection::{BoxConnection, Connection, ConnectionError, Message, Traffic};
@@ -89,4 +90,5 @@ pub use record_builder::RecordBuilder;
 pub use rlp_item::RlpItem;
 pub use rng::Rng;
 pub use seed::{DiscoveryVersion, Seed};
+pub use transmit::Transmit;
 pub use wall_clock::WallClock;

@@ -4,8 +4,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use devp2p_core::{Fault, Node, NodeId, Record, Seed};
+use devp2p_core::{Fault, Node, NodeId, Record, Seed, Transmit};
 
 use crate::wire::PacketKind;
 
@@ -26,15 +25,6 @@ pub enum Output {
     Event(Event),
     /// Send this.
     Transmit(Transmit),
-}
-
-/// A datagram to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transmit {
-    /// To whom. An IPv4 address is never written as an IPv6 one.
-    pub to: SocketAddr,
-    /// The datagram.
-    pub bytes: Bytes,
 }
 
 /// What happened.

@@ -7,14 +7,12 @@ use std::{
 };
 
 use devp2p_core::{LocalRecord, Node, PublicKey, Record};
+use devp2p_udp::{Commands, LookupAnswer, Nodes, Query, Rings, Rows, Search};
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
 use crate::{
-    Events, Nodes, QueryError, Rows, ServiceStatistics, TableInfo,
-    command::{Answer, Command, LookupAnswer, Query},
-    events::Rings,
-    wire::Target,
+    Event, Events, QueryError, ServiceStatistics, TableInfo, command::Command, wire::Target,
 };
 
 /// The nodes that a [`Lookup`] may be ahead of its reader: more than nearly every lookup asks.
@@ -33,20 +31,18 @@ const LOOKUP_BUFFER: usize = 256;
 /// [`QueryError::Closed`] everywhere, once the service has ended.
 #[derive(Clone)]
 pub struct Handle {
-    commands: mpsc::Sender<Command>,
-    cancelled: mpsc::Sender<()>,
-    rings: Rings,
+    commands: Commands<Command>,
+    rings: Rings<Event>,
     local: Arc<Mutex<LocalRecord>>,
 }
 
 impl Handle {
     pub(crate) const fn new(
-        commands: mpsc::Sender<Command>,
-        cancelled: mpsc::Sender<()>,
-        rings: Rings,
+        commands: Commands<Command>,
+        rings: Rings<Event>,
         local: Arc<Mutex<LocalRecord>>,
     ) -> Self {
-        Self { commands, cancelled, rings, local }
+        Self { commands, rings, local }
     }
 
     /// Looks for the nodes nearest to a target, and gives those that answered, nearest first. An
@@ -57,7 +53,7 @@ impl Handle {
     pub async fn lookup(&self, target: impl Into<Target>) -> Result<Vec<Node>, QueryError> {
         let target = target.into();
         let command = |done| Command::Lookup(target, LookupAnswer { nodes: None, done });
-        self.ask(command).await
+        self.commands.ask(command).await
     }
 
     /// Looks for the nodes nearest to a target, and gives every node that answers at once.
@@ -67,8 +63,10 @@ impl Handle {
     pub async fn lookup_stream(&self, target: impl Into<Target>) -> Result<Lookup, QueryError> {
         let target = target.into();
         let (sender, nodes) = mpsc::channel(LOOKUP_BUFFER);
-        let (done, query) = Query::new(self.cancelled.clone());
-        self.send(Command::Lookup(target, LookupAnswer { nodes: Some(sender), done })).await?;
+        let (done, query) = self.commands.query();
+        self.commands
+            .send(Command::Lookup(target, LookupAnswer { nodes: Some(sender), done }))
+            .await?;
         Ok(Lookup { nodes, query, _service: self.clone() })
     }
 
@@ -79,7 +77,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Busy`](crate::RequestError::Busy), where too many lookups wait.
     pub async fn lookup_random(&self) -> Result<Vec<Node>, QueryError> {
-        self.ask(Command::RandomLookup).await
+        self.commands.ask(Command::RandomLookup).await
     }
 
     /// Looks for one node, and asks it for its record. Nothing, if nobody knows it or it does not
@@ -88,7 +86,7 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Busy`](crate::RequestError::Busy), where too many lookups wait.
     pub async fn resolve(&self, public_key: PublicKey) -> Result<Option<Node>, QueryError> {
-        self.ask(|answer| Command::Resolve(public_key, answer)).await
+        self.commands.ask(|answer| Command::Resolve(public_key, answer)).await
     }
 
     /// Sends PING, and gives the time to the PONG.
@@ -96,7 +94,7 @@ impl Handle {
     /// # Errors
     /// [`QueryError::Request`], for example that there was no answer in time.
     pub async fn ping(&self, node: &Node) -> Result<Duration, QueryError> {
-        self.ask(|answer| Command::Ping(node.clone(), answer)).await
+        self.commands.ask(|answer| Command::Ping(node.clone(), answer)).await
     }
 
     /// Asks one node for those that it knows nearest to a target, in one hop: at most 16, which
@@ -110,7 +108,7 @@ impl Handle {
         target: impl Into<Target>,
     ) -> Result<Vec<Node>, QueryError> {
         let target = target.into();
-        self.ask(|answer| Command::FindNode(node.clone(), target, answer)).await
+        self.commands.ask(|answer| Command::FindNode(node.clone(), target, answer)).await
     }
 
     /// Asks a node for its record. Proves our endpoint to it first, where that is due.
@@ -118,7 +116,7 @@ impl Handle {
     /// # Errors
     /// [`QueryError::Request`], for example that there was no answer in time.
     pub async fn request_enr(&self, node: &Node) -> Result<Record, QueryError> {
-        self.ask(|answer| Command::RequestEnr(node.clone(), answer)).await
+        self.commands.ask(|answer| Command::RequestEnr(node.clone(), answer)).await
     }
 
     /// Tells of a node that may be there. It is checked like one of which a stranger told.
@@ -126,7 +124,7 @@ impl Handle {
     /// # Errors
     /// None but [`QueryError::Closed`].
     pub async fn add_node(&self, node: Node) -> Result<(), QueryError> {
-        self.send(Command::AddNode(node)).await
+        Ok(self.commands.send(Command::AddNode(node)).await?)
     }
 
     /// Tells of one more bootstrap node. It is tried at once, and like those of
@@ -136,7 +134,7 @@ impl Handle {
     /// # Errors
     /// None but [`QueryError::Closed`].
     pub async fn add_bootstrap_node(&self, node: Node) -> Result<(), QueryError> {
-        self.send(Command::AddBootstrapNode(node)).await
+        Ok(self.commands.send(Command::AddBootstrapNode(node)).await?)
     }
 
     /// Verified nodes, without end.
@@ -146,12 +144,12 @@ impl Handle {
 
     /// What the discovery sees from now on.
     pub fn events(&self) -> Events {
-        Events::new(self.rings.events.reader())
+        Events::new(&self.rings.events)
     }
 
     /// What the discovery wants remembered across restarts, from now on.
     pub fn rows(&self) -> Rows {
-        Rows::new(self.rings.rows.reader())
+        Rows::new(&self.rings.rows)
     }
 
     /// A picture of the table.
@@ -159,7 +157,7 @@ impl Handle {
     /// # Errors
     /// None but [`QueryError::Closed`].
     pub async fn table(&self) -> Result<TableInfo, QueryError> {
-        self.ask(Command::Table).await
+        self.commands.ask(Command::Table).await
     }
 
     /// What was counted since the start.
@@ -167,7 +165,7 @@ impl Handle {
     /// # Errors
     /// None but [`QueryError::Closed`].
     pub async fn statistics(&self) -> Result<ServiceStatistics, QueryError> {
-        self.ask(Command::Statistics).await
+        self.commands.ask(Command::Statistics).await
     }
 
     /// Our own record, as it is now.
@@ -178,7 +176,7 @@ impl Handle {
     /// Ends the service, and returns when it has ended. Whoever waits for an answer gets
     /// [`QueryError::Closed`].
     pub async fn close(&self) {
-        if self.send(Command::Close).await.is_ok() {
+        if self.commands.send(Command::Close).await.is_ok() {
             self.commands.closed().await;
         }
     }
@@ -187,20 +185,17 @@ impl Handle {
     pub fn is_closed(&self) -> bool {
         self.commands.is_closed()
     }
+}
 
-    /// See [`Discv4::nodes_to_meet`](crate::Discv4::nodes_to_meet).
-    pub(crate) async fn nodes_to_meet(&self, found: Vec<Node>) -> Result<Vec<Node>, QueryError> {
-        self.ask(|answer| Command::NodesToMeet(found, answer)).await
+impl Search for Handle {
+    type Error = QueryError;
+
+    async fn meet(&self, found: Vec<Node>) -> Result<Vec<Node>, QueryError> {
+        self.commands.ask(|answer| Command::NodesToMeet(found, answer)).await
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, QueryError> {
-        let (answer, query) = Query::new(self.cancelled.clone());
-        self.send(command(answer)).await?;
-        query.await
-    }
-
-    async fn send(&self, command: Command) -> Result<(), QueryError> {
-        self.commands.send(command).await.map_err(|_| QueryError::Closed)
+    async fn look_around(&self) -> Result<Vec<Node>, QueryError> {
+        self.lookup_random().await
     }
 }
 
@@ -217,7 +212,7 @@ impl fmt::Debug for Handle {
 /// in any case. Dropping it cancels the lookup. It keeps the service alive like a [`Handle`].
 pub struct Lookup {
     nodes: mpsc::Receiver<Node>,
-    query: Query<Vec<Node>>,
+    query: Query<Vec<Node>, QueryError>,
     _service: Handle,
 }
 

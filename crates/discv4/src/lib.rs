@@ -88,8 +88,6 @@ mod statistics;
 pub mod wire;
 
 #[cfg(feature = "tokio")]
-mod clock;
-#[cfg(feature = "tokio")]
 mod command;
 #[cfg(feature = "tokio")]
 mod driver;
@@ -98,34 +96,27 @@ mod events;
 #[cfg(feature = "tokio")]
 mod handle;
 #[cfg(feature = "tokio")]
-mod nodes;
-#[cfg(feature = "tokio")]
-mod ring;
-#[cfg(feature = "tokio")]
 mod service;
-#[cfg(feature = "tokio")]
-mod socket;
 #[cfg(feature = "tokio")]
 mod table_info;
 
 pub use config::Config;
-pub use event::{Event, Output, QueryId, RequestError, Source, Transmit};
+pub use devp2p_core::Transmit;
+pub use event::{Event, Output, QueryId, RequestError, Source};
 pub use machine::{Contact, Discv4, Usage};
 pub use statistics::{Count, DropCause, Statistics};
 
 #[cfg(feature = "tokio")]
 pub use command::QueryError;
 #[cfg(feature = "tokio")]
+pub use devp2p_udp::{DatagramService, Missed, Nodes, Row, Rows, Socket};
+#[cfg(feature = "tokio")]
 pub use driver::Driver;
 #[cfg(feature = "tokio")]
-pub use events::{Events, Missed, Row, Rows};
+pub use events::Events;
 #[cfg(feature = "tokio")]
 pub use handle::{Handle, Lookup};
 #[cfg(feature = "tokio")]
-pub use nodes::Nodes;
-#[cfg(feature = "tokio")]
 pub use service::{Service, ServiceStatistics};
-#[cfg(feature = "tokio")]
-pub use socket::Socket;
 #[cfg(feature = "tokio")]
 pub use table_info::{BucketInfo, EntryInfo, TableInfo};

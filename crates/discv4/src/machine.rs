@@ -154,7 +154,10 @@ impl<S: Signer> Discv4<S> {
     /// The wall clock was read again: it may have been set, or the system may have slept. What the
     /// instants do not tell of the time in between, the proofs age by.
     pub fn handle_wall_clock(&mut self, clock: WallClock) {
-        self.bonds.age(clock.ahead_of(&self.clock));
+        let ahead = clock.ahead_of(&self.clock);
+        if ahead >= CLOCK_TOLERANCE {
+            self.bonds.age(ahead);
+        }
         self.clock = clock;
     }
 
@@ -385,6 +388,9 @@ pub struct Usage {
     /// The datagrams and events that wait to be polled; see [`Config::max_events`].
     pub outputs: usize,
 }
+
+/// Two readings of the clocks differ by less than this for no reason: it takes time to read them.
+const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);
 
 /// What stands for "never" where a configured duration is too long for the clock.
 const FAR: Duration = Duration::from_hours(24 * 365);

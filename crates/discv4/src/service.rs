@@ -2,24 +2,19 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use devp2p_core::{LocalRecord, Node, NodeKey, Record, Seed, WallClock};
-use tokio::{
-    sync::mpsc,
-    time::{Sleep, sleep_until},
+use devp2p_core::{LocalRecord, Node, NodeKey, Record, Seed, Transmit, WallClock};
+use devp2p_udp::{
+    Answer, DatagramService, Inbox, LookupAnswer, Rings, Row, Timer, clock, commands,
 };
 
 use crate::{
-    Config, Discv4, Event, Handle, Output, QueryId, RequestError, Row, Statistics, Transmit, clock,
-    command::{Answer, COMMANDS, Command, LookupAnswer},
-    events::Rings,
-    table_info::table_info,
-    wire::Signer,
+    Config, Discv4, Event, Handle, Output, QueryError, QueryId, RequestError, Statistics,
+    command::Command, table_info::table_info, wire::Signer,
 };
 
 /// Those who wait for one random lookup: far more than any program has use for.
@@ -27,10 +22,8 @@ const MAX_SHARERS: usize = 1_024;
 
 /// Node Discovery v4 without a socket: the machine, the commands of [handles](Handle), and events.
 ///
-/// It is a part of whatever owns the socket; [`Driver`](crate::Driver) is the simplest owner. The
-/// owner hands it every datagram with [`handle_datagram`](Self::handle_datagram), and then, and
-/// whenever it is woken, calls [`poll_transmit`](Self::poll_transmit) and sends what comes out
-/// until that is pending.
+/// It is a part of whatever owns the socket, a [`DatagramService`];
+/// [`Driver`](crate::Driver) is the simplest owner.
 ///
 /// It needs tokio's timer and nothing else, so that it runs on paused time, too. It shows the
 /// network the record that is in the [`LocalRecord`] when it sends, and tells that how other nodes
@@ -44,14 +37,10 @@ pub struct Service<S: Signer = NodeKey> {
     local: Arc<Mutex<LocalRecord>>,
     /// The number of the record that the machine has.
     seq: u64,
-    commands: mpsc::Receiver<Command>,
-    /// Says that queries were dropped.
-    cancelled: mpsc::Receiver<()>,
+    inbox: Inbox<Command>,
     queries: BTreeMap<QueryId, Query>,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// When the timer fires, once it is set.
-    armed: Option<Instant>,
-    rings: Rings,
+    timer: Timer,
+    rings: Rings<Event>,
     receive_errors: u64,
     send_errors: u64,
     ended: bool,
@@ -72,12 +61,12 @@ pub struct ServiceStatistics {
 /// A command that is under way, and who waits for it.
 #[derive(Debug)]
 enum Query {
-    Enr(Answer<Record>),
-    FindNode(Answer<Vec<Node>>),
-    Lookup(LookupAnswer),
-    Ping(Answer<Duration>),
-    RandomLookup(Vec<Answer<Vec<Node>>>),
-    Resolve(Answer<Option<Node>>),
+    Enr(Answer<Record, QueryError>),
+    FindNode(Answer<Vec<Node>, QueryError>),
+    Lookup(LookupAnswer<QueryError>),
+    Ping(Answer<Duration, QueryError>),
+    RandomLookup(Vec<Answer<Vec<Node>, QueryError>>),
+    Resolve(Answer<Option<Node>, QueryError>),
 }
 
 impl Service {
@@ -105,71 +94,21 @@ impl<S: Signer> Service<S> {
     /// A service around a machine that was made before, with clocks or signatures of its own; and
     /// the first handle to it.
     pub fn from_machine(machine: Discv4<S>, local: Arc<Mutex<LocalRecord>>) -> (Self, Handle) {
-        let (commands, commands_receiver) = mpsc::channel(COMMANDS);
-        // One that waits says all.
-        let (cancelled, cancelled_receiver) = mpsc::channel(1);
-        let rings = Rings::new();
-        let handle = Handle::new(commands, cancelled, rings.clone(), Arc::clone(&local));
+        let ((commands, inbox), rings) = (commands(), Rings::new());
+        let handle = Handle::new(commands, rings.clone(), Arc::clone(&local));
         let service = Self {
             seq: machine.record().seq(),
             machine,
             local,
-            commands: commands_receiver,
-            cancelled: cancelled_receiver,
+            inbox,
             queries: BTreeMap::new(),
-            timer: None,
-            armed: None,
+            timer: Timer::default(),
             rings,
             receive_errors: 0,
             send_errors: 0,
             ended: false,
         };
         (service, handle)
-    }
-
-    /// A datagram came in. Whatever it is, it is counted, and dropped if it is of no use.
-    ///
-    /// `now` is tokio's time. Whoever calls this polls
-    /// [`poll_transmit`](Self::poll_transmit) before it waits.
-    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        if !self.ended {
-            // The answer may tell our record.
-            self.refresh_record();
-            self.machine.handle_datagram(now, from, bytes);
-        }
-    }
-
-    /// The wall clock was read again: it may have been set, or the system may have slept.
-    pub fn handle_wall_clock(&mut self, wall_clock: WallClock) {
-        self.machine.handle_wall_clock(wall_clock);
-    }
-
-    /// The socket reported an error instead of a datagram; to be counted.
-    pub fn handle_receive_error(&mut self) {
-        self.receive_errors = self.receive_errors.saturating_add(1);
-    }
-
-    /// The socket reported an error when it sent; to be counted. The datagram is lost.
-    pub fn handle_send_error(&mut self) {
-        self.send_errors = self.send_errors.saturating_add(1);
-    }
-
-    /// What to send next; `None` when the service is over.
-    ///
-    /// Does all that there is to do, in this order, again and again until nothing moves: hands out
-    /// what is sealed and tells what happened, cancels what nobody waits for any more, takes
-    /// commands, and fires the timer.
-    pub fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Poll<Option<Transmit>> {
-        while !self.ended {
-            self.refresh_record();
-            if let Some(transmit) = self.drain() {
-                return Poll::Ready(Some(transmit));
-            }
-            if !self.poll_cancelled(cx) && !self.poll_command(cx) && !self.poll_timer(cx) {
-                return Poll::Pending;
-            }
-        }
-        Poll::Ready(None)
     }
 
     /// The machine.
@@ -262,8 +201,9 @@ impl<S: Signer> Service<S> {
 
     /// Returns whether there was anything to cancel.
     fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> bool {
-        // That nobody is left to cancel anything is seen in the commands.
-        let Poll::Ready(Some(())) = self.cancelled.poll_recv(cx) else { return false };
+        if self.inbox.poll_cancelled(cx).is_pending() {
+            return false;
+        }
         let (now, machine) = (clock::now(), &mut self.machine);
         self.queries.retain(|&id, query| {
             let wanted = query.is_wanted();
@@ -277,7 +217,7 @@ impl<S: Signer> Service<S> {
 
     /// Returns whether there was a command.
     fn poll_command(&mut self, cx: &mut Context<'_>) -> bool {
-        match self.commands.poll_recv(cx) {
+        match self.inbox.poll_command(cx) {
             Poll::Pending => return false,
             Poll::Ready(None) => self.end(),
             Poll::Ready(Some(command)) if command.is_abandoned() => {}
@@ -312,13 +252,15 @@ impl<S: Signer> Service<S> {
     }
 
     /// Has everybody who asks for a random lookup wait for the same one.
-    fn random_lookup(&mut self, now: Instant, answer: Answer<Vec<Node>>) {
+    fn random_lookup(&mut self, now: Instant, answer: Answer<Vec<Node>, QueryError>) {
         let running = self.queries.values_mut().find_map(|query| match query {
             Query::RandomLookup(answers) => Some(answers),
             _ => None,
         });
         match running {
-            Some(answers) if answers.len() >= MAX_SHARERS => answer.give(Err(RequestError::Busy)),
+            Some(answers) if answers.len() >= MAX_SHARERS => {
+                answer.give(Err(RequestError::Busy.into()))
+            }
             Some(answers) => answers.push(answer),
             None => {
                 let id = self.machine.lookup_random(now);
@@ -329,17 +271,9 @@ impl<S: Signer> Service<S> {
 
     /// Returns whether the timer has fired.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = self.machine.poll_timeout() else { return false };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline.into())));
-        // A deadline that only moved away is looked at when the timer fires.
-        if self.armed.is_none_or(|armed| deadline < armed) {
-            self.armed = Some(deadline);
-            timer.as_mut().reset(deadline.into());
-        }
-        if timer.as_mut().poll(cx).is_pending() {
+        if self.timer.poll(cx, self.machine.poll_timeout()).is_pending() {
             return false;
         }
-        self.armed = None;
         self.machine.handle_timeout(clock::now());
         true
     }
@@ -347,10 +281,53 @@ impl<S: Signer> Service<S> {
     /// Everybody who waits is told that this is over.
     fn end(&mut self) {
         self.ended = true;
-        self.commands.close();
-        while self.commands.try_recv().is_ok() {}
+        self.inbox.close();
         self.queries.clear();
         self.rings.close();
+    }
+}
+
+impl<S: Signer> DatagramService for Service<S> {
+    /// All: its packets begin with a hash, which only a look at the whole datagram tells from
+    /// chance. So it comes last on a shared socket.
+    fn claims(&self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) {
+        if !self.ended {
+            // The answer may tell our record.
+            self.refresh_record();
+            self.machine.handle_datagram(now, from, datagram);
+        }
+    }
+
+    fn handle_wall_clock(&mut self, wall_clock: WallClock) {
+        self.machine.handle_wall_clock(wall_clock);
+    }
+
+    fn handle_receive_error(&mut self) {
+        self.receive_errors = self.receive_errors.saturating_add(1);
+    }
+
+    fn handle_send_error(&mut self) {
+        self.send_errors = self.send_errors.saturating_add(1);
+    }
+
+    /// Does all that there is to do, in this order, again and again until nothing moves: hands out
+    /// what is sealed and tells what happened, cancels what nobody waits for any more, takes
+    /// commands, and fires the timer.
+    fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Poll<Option<Transmit>> {
+        while !self.ended {
+            self.refresh_record();
+            if let Some(transmit) = self.drain() {
+                return Poll::Ready(Some(transmit));
+            }
+            if !self.poll_cancelled(cx) && !self.poll_command(cx) && !self.poll_timer(cx) {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(None)
     }
 }
 
@@ -362,6 +339,7 @@ impl<S: Signer> Drop for Service<S> {
 
 impl Query {
     fn fail(self, error: RequestError) {
+        let error = QueryError::Request(error);
         match self {
             Self::Enr(answer) => answer.give(Err(error)),
             Self::FindNode(answer) => answer.give(Err(error)),

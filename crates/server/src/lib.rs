@@ -83,7 +83,6 @@ mod scheduler;
 mod server;
 mod sockets;
 mod transport;
-#[cfg(feature = "discv4")]
 pub mod udp;
 
 #[cfg(feature = "discv4")]

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use devp2p_core::{Family, LocalRecord, Node, NodeKey, WallClock};
 use devp2p_discv4::{
-    Config, Discv4, Handle, Service,
+    Config, DatagramService as _, Discv4, Handle, Service,
     wire::{Datagram, PacketKind},
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};

@@ -3,7 +3,6 @@
 //! All of them share one [`Shared`], whose lock is held for the length of one call into the
 //! machine and never across an await.
 
-mod clock;
 mod listen;
 mod own_record;
 mod run;
@@ -12,12 +11,12 @@ mod shared;
 
 pub use self::setup::SetupError;
 #[cfg(feature = "discv4")]
-pub(crate) use self::{clock::wall_clock, shared::lock};
+pub(crate) use self::shared::lock;
 pub(crate) use self::{
-    clock::{now, unix},
     listen::listen,
     own_record::OwnRecord,
     run::run,
     setup::{Opened, Slot, conn_span, set_up},
     shared::{PeerHook, Seams, Shared, State, event_channel, message_event},
 };
+pub(crate) use devp2p_udp::clock::{now, unix};

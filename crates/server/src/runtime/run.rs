@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tracing::{error, trace};
 
 use super::{
-    clock,
+    now,
     shared::{Shared, lock},
 };
 use crate::{Row, node_db};
@@ -42,7 +42,7 @@ async fn live(mut stopped: Stopped) {
     // A lookup that is running ends with its source.
     drop(lock(&shared.discovery).take());
     remember_anchors(shared);
-    let deadline = Instant::from_std(clock::now()) + STOP_PATIENCE;
+    let deadline = Instant::from_std(now()) + STOP_PATIENCE;
     let udp = lock(&shared.udp).take();
     if let Some(mut udp) = udp {
         // An error of the task itself says that it panicked: it is gone as well.

@@ -11,7 +11,7 @@ use tracing::{
     trace,
 };
 
-use super::{clock, shared::Shared};
+use super::{now, shared::Shared};
 use crate::{Admission, Io, Negotiated, SetupFailure, SetupId, TransportError};
 
 /// Holds the slot of one set-up, and gives it back on every path, a panic or an abort too.
@@ -152,7 +152,7 @@ pub(crate) async fn set_up(
     slot: Slot,
     opened: Opened,
 ) -> Result<NodeId, SetupError> {
-    let now = Instant::from_std(clock::now());
+    let now = Instant::from_std(now());
     let deadline = now.checked_add(shared.setup_timeout).unwrap_or(now);
     let quit = shared.quit.clone();
     let steps = steps(&shared, slot.id, opened, deadline);

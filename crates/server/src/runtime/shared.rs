@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, error};
 
-use super::{clock, own_record::OwnRecord, setup};
+use super::{now, own_record::OwnRecord, setup};
 use crate::{
     Core, Dialer, Discovery, Event, Multiplexer, NodeDb, Output, PeerAdd, PeerControl, PeerInfo,
     PeerMessage, SetupId, Transport, event::EVENT_BUFFER,
@@ -131,7 +131,7 @@ impl Shared {
 
     /// Tells the machine something, and does what it wants done in answer.
     pub(crate) fn tell<T>(self: &Arc<Self>, tell: impl FnOnce(&mut State, Instant) -> T) -> T {
-        let now = clock::now();
+        let now = now();
         let mut outputs = Vec::new();
         let result = {
             let mut state = lock(&self.state);
@@ -183,7 +183,7 @@ impl Shared {
 
     /// Tells of a new peer: the hook first, then the event.
     fn announce(&self, id: NodeId) {
-        let now = clock::now();
+        let now = now();
         let Some(mut info) = self.read(|state| state.peer_info(now, id)) else { return };
         let added = Event::Add(PeerAdd {
             id,
@@ -238,7 +238,7 @@ impl Shared {
     }
 
     pub(crate) fn peer_infos(&self) -> Vec<PeerInfo> {
-        let now = clock::now();
+        let now = now();
         let mut infos: Vec<_> = self.read(|state| {
             state.core.peers().filter_map(|(&id, _)| state.peer_info(now, id)).collect()
         });
@@ -247,7 +247,7 @@ impl Shared {
     }
 
     pub(crate) fn peer_info(&self, id: NodeId) -> Option<PeerInfo> {
-        let now = clock::now();
+        let now = now();
         let mut info = self.read(|state| state.peer_info(now, id))?;
         self.ask_protocols(&mut info);
         Some(info)

@@ -9,7 +9,7 @@ use std::{
 };
 
 use devp2p_core::{Host, LocalRecord, Node, NodeKey};
-use devp2p_discv4::{Config, Handle, Service};
+use devp2p_discv4::{Config, DatagramService as _, Handle, Service};
 use devp2p_server::{
     Discv4Nodes,
     contract::discovery::{self, Resolves},

@@ -1,17 +1,19 @@
 //! Discoveries that share a socket.
-#![cfg(feature = "discv4")]
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use devp2p_core::WallClock;
-use devp2p_server::udp::{DatagramService, Socket, Transmit, Udp};
+use devp2p_udp::{DatagramService, Socket, Transmit, Udp};
 use tokio::{net::UdpSocket, time::timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -20,6 +22,8 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Echo {
     mark: u8,
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// How often the wall clock was read again.
+    clocks: Arc<AtomicU32>,
     answer: Option<(SocketAddr, Bytes)>,
     over: bool,
 }
@@ -27,7 +31,14 @@ struct Echo {
 impl Echo {
     fn new(mark: u8) -> (Self, Arc<Mutex<Vec<Vec<u8>>>>) {
         let heard = Arc::default();
-        (Self { mark, heard: Arc::clone(&heard), answer: None, over: false }, heard)
+        let echo = Self {
+            mark,
+            heard: Arc::clone(&heard),
+            clocks: Arc::default(),
+            answer: None,
+            over: false,
+        };
+        (echo, heard)
     }
 }
 
@@ -42,7 +53,9 @@ impl DatagramService for Echo {
         self.answer = Some((from, Bytes::copy_from_slice(datagram)));
     }
 
-    fn handle_wall_clock(&mut self, _: WallClock) {}
+    fn handle_wall_clock(&mut self, _: WallClock) {
+        self.clocks.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn handle_receive_error(&mut self) {}
 
@@ -111,5 +124,27 @@ async fn a_port_that_nobody_listens_on_ends_nothing() {
     socket.connect(address).await.unwrap();
     assert!(ask(&socket, b"1 still there").await.is_some());
     assert!(!running.is_finished());
+    running.abort();
+}
+
+#[tokio::test]
+async fn the_wall_clock_is_read_once_a_second() {
+    let (one, _) = Echo::new(b'1');
+    let clocks = Arc::clone(&one.clocks);
+    let udp = Udp::new(Socket::bind("127.0.0.1:0".parse().unwrap()).unwrap());
+    let address = udp.local_addr().unwrap();
+    let running = tokio::spawn(udp.serve(one));
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(address).await.unwrap();
+    tokio::time::pause();
+    let mut expected = 0;
+    for wait in [SECOND / 10, 9 * SECOND / 10, SECOND / 10, 3600 * SECOND] {
+        tokio::time::advance(wait).await;
+        expected += u32::from(wait > SECOND / 2);
+        socket.send(b"1").await.unwrap();
+        let mut buffer = [0; 8];
+        socket.recv(&mut buffer).await.unwrap();
+        assert_eq!(clocks.load(Ordering::Relaxed), expected, "after {wait:?} more");
+    }
     running.abort();
 }

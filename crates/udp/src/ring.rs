@@ -1,16 +1,24 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
+    future::poll_fn,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
+use futures_core::Stream;
+
 /// The last of what happened, told to any number of readers. A reader that is slow loses the
 /// oldest, and holds up nobody.
-pub(crate) struct Ring<T>(Arc<Mutex<State<T>>>);
+pub struct Ring<T>(Arc<Mutex<State<T>>>);
 
-/// Reads a [`Ring`] from the moment on when it was made.
-pub(crate) struct Reader<T> {
+/// Reads a [`Ring`] from the moment on when it was made: a stream of the items, or of how many were
+/// lost, that ends when the ring is closed.
+///
+/// # Cancel safety
+/// Whatever waits for the next item may be dropped: none is lost.
+pub struct Reader<T> {
     ring: Ring<T>,
     number: u64,
     /// How many items were told before the one that comes next.
@@ -31,7 +39,7 @@ struct State<T> {
 
 impl<T> Ring<T> {
     /// A ring whose readers may lag behind by `capacity` items.
-    pub(crate) fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
             capacity,
             items: VecDeque::new(),
@@ -43,7 +51,7 @@ impl<T> Ring<T> {
     }
 
     /// Tells every reader.
-    pub(crate) fn push(&self, item: T) {
+    pub fn push(&self, item: T) {
         let mut state = self.lock();
         if state.readers.is_empty() || state.closed {
             return;
@@ -57,14 +65,14 @@ impl<T> Ring<T> {
     }
 
     /// Readers end, once they have read what is there.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         wake_all(state);
     }
 
     /// A reader of what happens from now on.
-    pub(crate) fn reader(&self) -> Reader<T> {
+    pub fn reader(&self) -> Reader<T> {
         let mut state = self.lock();
         let number = state.next_reader;
         state.next_reader = number.wrapping_add(1);
@@ -94,24 +102,37 @@ fn wake_all<T>(mut state: MutexGuard<'_, State<T>>) {
     waiting.into_iter().for_each(Waker::wake);
 }
 
+/// So many items were lost: who reads them was too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed(pub u64);
+
 impl<T: Clone> Reader<T> {
-    /// The next item; how many were lost instead, if any were; or `None` at the end.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, u64>>> {
-        let mut state = self.ring.lock();
-        let lost = state.first.saturating_sub(self.position);
+    /// The next item, or how many were lost; `None` at the end. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Result<T, Missed>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl<T: Clone> Stream for Reader<T> {
+    type Item = Result<T, Missed>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let mut state = this.ring.lock();
+        let lost = state.first.saturating_sub(this.position);
         if lost > 0 {
-            self.position = state.first;
-            return Poll::Ready(Some(Err(lost)));
+            this.position = state.first;
+            return Poll::Ready(Some(Err(Missed(lost))));
         }
-        let index = usize::try_from(self.position.saturating_sub(state.first)).ok();
+        let index = usize::try_from(this.position.saturating_sub(state.first)).ok();
         if let Some(item) = index.and_then(|index| state.items.get(index)).cloned() {
-            self.position = self.position.saturating_add(1);
+            this.position = this.position.saturating_add(1);
             return Poll::Ready(Some(Ok(item)));
         }
         if state.closed {
             return Poll::Ready(None);
         }
-        state.readers.insert(self.number, Some(cx.waker().clone()));
+        state.readers.insert(this.number, Some(cx.waker().clone()));
         Poll::Pending
     }
 }
@@ -126,6 +147,14 @@ impl<T> Drop for Reader<T> {
         }
     }
 }
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "missed {}", self.0)
+    }
+}
+
+impl std::error::Error for Missed {}
 
 impl<T> Clone for Ring<T> {
     fn clone(&self) -> Self {
@@ -164,8 +193,8 @@ mod tests {
         }
     }
 
-    fn read(reader: &mut Reader<u32>) -> Poll<Option<Result<u32, u64>>> {
-        reader.poll_next(&mut Context::from_waker(Waker::noop()))
+    fn read(reader: &mut Reader<u32>) -> Poll<Option<Result<u32, Missed>>> {
+        Pin::new(reader).poll_next(&mut Context::from_waker(Waker::noop()))
     }
 
     #[test]
@@ -196,7 +225,7 @@ mod tests {
             ring.push(item);
             assert_eq!(read(&mut fast), Poll::Ready(Some(Ok(item))));
         }
-        assert_eq!(read(&mut slow), Poll::Ready(Some(Err(6))));
+        assert_eq!(read(&mut slow), Poll::Ready(Some(Err(Missed(6)))));
         for item in 6..10 {
             assert_eq!(read(&mut slow), Poll::Ready(Some(Ok(item))));
         }
@@ -223,8 +252,8 @@ mod tests {
         let waker = Waker::from(Arc::clone(&count));
         let (mut one, mut other) = (ring.reader(), ring.reader());
         for _ in 0..3 {
-            assert!(one.poll_next(&mut Context::from_waker(&waker)).is_pending());
-            assert!(other.poll_next(&mut Context::from_waker(&waker)).is_pending());
+            assert!(Pin::new(&mut one).poll_next(&mut Context::from_waker(&waker)).is_pending());
+            assert!(Pin::new(&mut other).poll_next(&mut Context::from_waker(&waker)).is_pending());
         }
         ring.push(1);
         ring.push(2);

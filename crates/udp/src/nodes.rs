@@ -11,10 +11,24 @@ use devp2p_core::Node;
 use futures_core::Stream;
 use tokio::time::sleep;
 
-use crate::{Handle, QueryError};
+use crate::Closed;
 
 /// The pause after a lookup that could not be made, because too much was under way.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A handle to a discovery, as [`Nodes`] uses it.
+pub trait Search: Clone + Send + Sync + 'static {
+    /// Why there is no answer.
+    type Error: From<Closed> + PartialEq + Send;
+
+    /// Verified nodes in the order in which to meet them: those of the table, at random, and those
+    /// that were found beside them.
+    fn meet(&self, found: Vec<Node>)
+    -> impl Future<Output = Result<Vec<Node>, Self::Error>> + Send;
+
+    /// The nodes of a random lookup.
+    fn look_around(&self) -> impl Future<Output = Result<Vec<Node>, Self::Error>> + Send;
+}
 
 /// Verified nodes, without end: for whoever wants to meet nodes.
 ///
@@ -24,13 +38,14 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// second, however many of these there are, and none while nobody polls. A node that is given again
 /// in a later round is there again, or still.
 ///
-/// It ends with the service, and keeps it alive like a [`Handle`].
+/// It ends with the service, and keeps it alive like a handle.
 ///
 /// # Cancel safety
 /// Whatever waits for the next node may be dropped: none is lost. Several of these are independent
 /// of each other.
 pub struct Nodes {
-    handle: Handle,
+    /// Begins a round with a lookup.
+    look: Box<dyn Fn() -> Asking + Send>,
     /// The rest of the round.
     ready: VecDeque<Node>,
     /// The next round, once there is a need of one.
@@ -41,10 +56,12 @@ pub struct Nodes {
 type Asking = Pin<Box<dyn Future<Output = Option<Vec<Node>>> + Send>>;
 
 impl Nodes {
-    pub(crate) fn new(handle: Handle) -> Self {
+    /// The nodes of a discovery.
+    pub fn new(handle: impl Search) -> Self {
         let first = handle.clone();
-        let first = async move { first.nodes_to_meet(Vec::new()).await.ok() };
-        Self { handle, ready: VecDeque::new(), more: Some(Box::pin(first)) }
+        let first = async move { first.meet(Vec::new()).await.ok() };
+        let look = Box::new(move || -> Asking { Box::pin(next_round(handle.clone())) });
+        Self { look, ready: VecDeque::new(), more: Some(Box::pin(first)) }
     }
 
     /// The next node; `None` when the service has ended. Cancel-safe.
@@ -62,9 +79,7 @@ impl Stream for Nodes {
             if let Some(node) = this.ready.pop_front() {
                 return Poll::Ready(Some(node));
             }
-            let handle = &this.handle;
-            let more = this.more.get_or_insert_with(|| Box::pin(next_round(handle.clone())));
-            let round = ready!(more.as_mut().poll(cx));
+            let round = ready!(this.more.get_or_insert_with(&this.look).as_mut().poll(cx));
             this.more = None;
             match round {
                 Some(nodes) => this.ready.extend(nodes),
@@ -75,17 +90,18 @@ impl Stream for Nodes {
 }
 
 /// The nodes of a round with a lookup, `None` if the service has ended.
-async fn next_round(handle: Handle) -> Option<Vec<Node>> {
-    let found = look_up(handle.clone()).await?;
-    handle.nodes_to_meet(found).await.ok()
+async fn next_round(handle: impl Search) -> Option<Vec<Node>> {
+    let found = look_around(&handle).await?;
+    handle.meet(found).await.ok()
 }
 
 /// The nodes of a random lookup, `None` if the service has ended.
-async fn look_up(handle: Handle) -> Option<Vec<Node>> {
+async fn look_around<S: Search>(handle: &S) -> Option<Vec<Node>> {
     loop {
-        match handle.lookup_random().await {
-            Err(QueryError::Request(_)) => sleep(RETRY_INTERVAL).await,
-            result => return result.ok(),
+        match handle.look_around().await {
+            Ok(found) => return Some(found),
+            Err(error) if error == Closed.into() => return None,
+            Err(_) => sleep(RETRY_INTERVAL).await,
         }
     }
 }
