@@ -408,6 +408,7 @@ impl World {
                     to_sender += usize::from(cause == Cause::Question(transmit.to));
                     self.handle_transmit(&transmit, cause);
                 }
+                _ => {}
             }
         }
         if let Cause::Question(from) = cause
@@ -557,7 +558,7 @@ impl World {
 
 fn received(machine: &Discv4<Stamp>) -> u64 {
     let kinds = devp2p_discv4::wire::PacketKind::ALL;
-    kinds.into_iter().map(|kind| machine.statistics().received(kind).packets).sum()
+    kinds.iter().map(|&kind| machine.statistics().received(kind).packets).sum()
 }
 
 fn node(number: usize, place: usize) -> Node {

@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
         0 => (false, script.rest().to_vec()),
         1 => (false, hash(script.rest())),
         _ => {
-            let kind = script.one_of(&PacketKind::ALL);
+            let kind = script.one_of(PacketKind::ALL);
             (true, sign(kind, script.rest()))
         }
     };

@@ -33,6 +33,7 @@ impl Seed {
 
 /// A version of the Node Discovery Protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum DiscoveryVersion {
     /// Version 4.
     V4,

@@ -20,6 +20,7 @@ impl fmt::Display for QueryId {
 
 /// What a [`Discv4`](crate::Discv4) asks for, and what it tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Output {
     /// Something happened.
     Event(Event),

@@ -104,7 +104,7 @@ impl NodeDb {
 
     /// Keeps a seed, in place of what was known of the node under this protocol. One that did not
     /// answer within [`SEED_LIFETIME`](crate::SEED_LIFETIME) is forgotten at the next start at the
-    /// latest; one that never answered is not kept at all.
+    /// latest; one that never answered is not kept at all, nor one of a protocol unknown here.
     ///
     /// Where [`MAX_QUEUED`](crate::MAX_QUEUED) seeds wait to be written, it is dropped and counted.
     pub fn write_seed(&self, seed: Seed) {

@@ -51,14 +51,11 @@ const LOCAL_SEQS: SeedTable = TableDefinition::new("local-seqs");
 
 type SeedTable = TableDefinition<'static, [u8; 32], &'static [u8]>;
 
-const fn seed_table(protocol: DiscoveryVersion) -> SeedTable {
-    TableDefinition::new(match protocol {
-        DiscoveryVersion::V4 => "seeds-v4",
-        DiscoveryVersion::V5 => "seeds-v5",
-    })
-}
-
-const PROTOCOLS: [DiscoveryVersion; 2] = [DiscoveryVersion::V4, DiscoveryVersion::V5];
+/// The protocols whose seeds are kept, and where.
+const PROTOCOLS: [(DiscoveryVersion, SeedTable); 2] = [
+    (DiscoveryVersion::V4, TableDefinition::new("seeds-v4")),
+    (DiscoveryVersion::V5, TableDefinition::new("seeds-v5")),
+];
 
 /// An open file of ours.
 pub(crate) struct Store {
@@ -113,8 +110,8 @@ impl Store {
         let anchors = anchors.and_then(|row| row::decode_anchors(row.value())).unwrap_or_default();
         let mut seeds = Vec::new();
         let mut damaged = Batch::default();
-        for protocol in PROTOCOLS {
-            let table = read.open_table(seed_table(protocol))?;
+        for (protocol, seeds_table) in PROTOCOLS {
+            let table = read.open_table(seeds_table)?;
             let mut found = Vec::new();
             let mut entries = entries(&table)?;
             for entry in &mut entries {
@@ -142,8 +139,8 @@ impl Store {
     /// Writes all of it or nothing; it is on the disk afterwards.
     pub(crate) fn apply(&self, batch: &Batch) -> Result<(), redb::Error> {
         let write = self.database.begin_write()?;
-        for protocol in PROTOCOLS {
-            let mut table = write.open_table(seed_table(protocol))?;
+        for (protocol, seeds_table) in PROTOCOLS {
+            let mut table = write.open_table(seeds_table)?;
             for ((_, id), seed) in batch.seeds.iter().filter(|((of, _), _)| *of == protocol) {
                 match seed {
                     Some(seed) => {
@@ -204,8 +201,8 @@ impl Store {
             let local = self.local.as_bytes().as_slice();
             let is_ours = meta.get(META_LOCAL)?.is_some_and(|row| row.value() == local);
             if !is_ours {
-                for protocol in PROTOCOLS {
-                    forget_answers(&mut write.open_table(seed_table(protocol))?)?;
+                for (_, seeds_table) in PROTOCOLS {
+                    forget_answers(&mut write.open_table(seeds_table)?)?;
                 }
                 meta.insert(META_LOCAL, local)?;
             }
@@ -287,8 +284,8 @@ pub(crate) const fn is_fresh(last_pong: u64, now: u64) -> bool {
 
 /// Deletes the seeds that are expired or no rows of ours.
 fn sweep(write: &WriteTransaction, now: u64) -> Result<(), redb::Error> {
-    for protocol in PROTOCOLS {
-        write.open_table(seed_table(protocol))?.retain(|id, row| {
+    for (_, seeds_table) in PROTOCOLS {
+        write.open_table(seeds_table)?.retain(|id, row| {
             row::peek_seed(NodeId::new(id), row).is_some_and(|entry| is_fresh(entry.last_pong, now))
         })?;
     }
@@ -297,8 +294,8 @@ fn sweep(write: &WriteTransaction, now: u64) -> Result<(), redb::Error> {
 
 /// Deletes the seeds above the limit.
 fn trim(write: &WriteTransaction, limit: usize) -> Result<(), redb::Error> {
-    for protocol in PROTOCOLS {
-        let mut table = write.open_table(seed_table(protocol))?;
+    for (_, seeds_table) in PROTOCOLS {
+        let mut table = write.open_table(seeds_table)?;
         if usize::try_from(table.len()?).unwrap_or(usize::MAX) > limit {
             for id in turns::excess(entries(&table)?, limit) {
                 table.remove(id.as_bytes())?;

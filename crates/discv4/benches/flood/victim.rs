@@ -127,8 +127,8 @@ fn tell(handle: Handle) {
     for line in std::io::stdin().lines() {
         line.unwrap();
         let statistics = futures::executor::block_on(handle.statistics()).unwrap().machine;
-        let received = PacketKind::ALL.map(|kind| statistics.received(kind).packets);
-        let packets = received.iter().sum::<u64>() + statistics.dropped_total();
+        let received = PacketKind::ALL.iter().map(|&kind| statistics.received(kind).packets);
+        let packets = received.sum::<u64>() + statistics.dropped_total();
         println!("{} {} {packets}", HEAP.current_usage(), HEAP.peak_usage());
         HEAP.reset_peak_usage();
     }

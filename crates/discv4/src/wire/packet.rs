@@ -211,7 +211,7 @@ impl Packet {
 
 impl PacketKind {
     /// All types, in the order of their codes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: &'static [Self] = &[
         Self::Ping,
         Self::Pong,
         Self::FindNode,
@@ -234,7 +234,7 @@ impl PacketKind {
 
     /// The type that a byte stands for.
     pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
+        Self::ALL.iter().copied().find(|kind| kind.code() == code)
     }
 }
 

@@ -251,6 +251,7 @@ impl Fixture {
                     assert!(!is_over, "cancelled: {event:?}");
                     self.ends.extend(ended);
                 }
+                other => panic!("{other:?}"),
             }
         }
         self.inbox.drain(..self.inbox.len().saturating_sub(50));

@@ -227,6 +227,7 @@ impl World {
                     let due = (self.now + self.latency, self.next);
                     self.queue.insert(due, Transmit2 { from, to, bytes });
                 }
+                other => panic!("{other:?}"),
             }
         }
         let timeout = self.peers[peer].machine.poll_timeout();

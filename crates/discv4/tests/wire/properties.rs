@@ -115,7 +115,7 @@ proptest! {
         if bytes.len() >= 32 {
             let _ = is_ours(&rehash(&bytes));
         }
-        for kind in PacketKind::ALL {
+        for &kind in PacketKind::ALL {
             read(&forge(&key(), kind, &bytes));
         }
     }

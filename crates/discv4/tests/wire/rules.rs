@@ -84,7 +84,7 @@ fn packet(kind: PacketKind) -> Packet {
 
 #[test]
 fn additional_elements_and_trailing_bytes_change_nothing() {
-    for kind in PacketKind::ALL {
+    for &kind in PacketKind::ALL {
         let (items, packet) = (items(kind), packet(kind));
         assert_eq!(decode(kind, &list(&items)).as_ref(), Ok(&packet), "{kind}");
         // A list, so that it is no number of a record.
@@ -99,7 +99,7 @@ fn additional_elements_and_trailing_bytes_change_nothing() {
 
 #[test]
 fn a_packet_that_lacks_an_element_is_none() {
-    for kind in PacketKind::ALL {
+    for &kind in PacketKind::ALL {
         let items = items(kind);
         for count in 0..items.len() {
             let data = list(&items[..count]);
@@ -272,13 +272,13 @@ fn only_a_record_is_sent_as_one() {
 
 #[test]
 fn every_type_has_its_code_and_its_name() {
-    let codes: Vec<_> = PacketKind::ALL.into_iter().map(PacketKind::code).collect();
+    let codes: Vec<_> = PacketKind::ALL.iter().map(|kind| kind.code()).collect();
     assert_eq!(codes, [1, 2, 3, 4, 5, 6]);
     for code in 0..=u8::MAX {
         let kind = PacketKind::from_code(code);
         assert_eq!(kind.map(PacketKind::code), (1..=6).contains(&code).then_some(code));
     }
-    for kind in PacketKind::ALL {
+    for &kind in PacketKind::ALL {
         let has_expiration = kind != PacketKind::EnrResponse;
         assert_eq!(packet(kind).expiration(), has_expiration.then_some(EXPIRATION));
         assert!(DecodeError::Data(kind).to_string().contains(&kind.to_string()));

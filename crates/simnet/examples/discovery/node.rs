@@ -229,6 +229,7 @@ impl<S: Sign> Host for Node<S> {
                     self.note_sent(transmit.to, &transmit.bytes);
                     return Some(Transmit::datagram(transmit.to, transmit.bytes));
                 }
+                _ => {}
             }
         }
     }

@@ -224,6 +224,7 @@ impl Client {
             match output {
                 Found::Transmit(it) => self.out.push_back(Transmit::datagram(it.to, it.bytes)),
                 Found::Event(event) => self.handle_event(event),
+                _ => {}
             }
         }
         moved
