@@ -3,9 +3,9 @@
 use std::{fmt, time::Duration};
 
 use devp2p_core::{Fault, Node, PublicKey, Record};
-use devp2p_udp::{Answer, Closed, LookupAnswer};
+use devp2p_udp::{Answer, Closed, LookupAnswer, TableInfo};
 
-use crate::{RequestError, ServiceStatistics, TableInfo, wire::Target};
+use crate::{RequestError, ServiceStatistics, wire::Target};
 
 /// What a handle asks for.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Command {
             Self::FindNode(.., answer)
             | Self::RandomLookup(answer)
             | Self::NodesToMeet(_, answer) => answer.is_abandoned(),
-            Self::Lookup(_, answer) => answer.done.is_abandoned(),
+            Self::Lookup(_, answer) => answer.is_abandoned(),
             Self::Ping(_, answer) => answer.is_abandoned(),
             Self::RequestEnr(_, answer) => answer.is_abandoned(),
             Self::Resolve(_, answer) => answer.is_abandoned(),

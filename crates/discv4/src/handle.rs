@@ -1,22 +1,11 @@
-use std::{
-    fmt,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
-    time::Duration,
+use std::{fmt, time::Duration};
+
+use devp2p_core::{Node, PublicKey, Record};
+use devp2p_udp::{
+    Commands, Lookup, LookupAnswer, Nodes, Rings, Rows, Search, SharedRecord, TableInfo,
 };
 
-use devp2p_core::{LocalRecord, Node, PublicKey, Record};
-use devp2p_udp::{Commands, LookupAnswer, Nodes, Query, Rings, Rows, Search};
-use futures_core::Stream;
-use tokio::sync::mpsc;
-
-use crate::{
-    Event, Events, QueryError, ServiceStatistics, TableInfo, command::Command, wire::Target,
-};
-
-/// The nodes that a [`Lookup`] may be ahead of its reader: more than nearly every lookup asks.
-const LOOKUP_BUFFER: usize = 256;
+use crate::{Event, Events, QueryError, ServiceStatistics, command::Command, wire::Target};
 
 /// The way to a running [`Service`](crate::Service). Clones are equal.
 ///
@@ -33,14 +22,14 @@ const LOOKUP_BUFFER: usize = 256;
 pub struct Handle {
     commands: Commands<Command>,
     rings: Rings<Event>,
-    local: Arc<Mutex<LocalRecord>>,
+    local: SharedRecord,
 }
 
 impl Handle {
     pub(crate) const fn new(
         commands: Commands<Command>,
         rings: Rings<Event>,
-        local: Arc<Mutex<LocalRecord>>,
+        local: SharedRecord,
     ) -> Self {
         Self { commands, rings, local }
     }
@@ -52,7 +41,7 @@ impl Handle {
     /// [`RequestError::Busy`](crate::RequestError::Busy), where too many lookups wait.
     pub async fn lookup(&self, target: impl Into<Target>) -> Result<Vec<Node>, QueryError> {
         let target = target.into();
-        let command = |done| Command::Lookup(target, LookupAnswer { nodes: None, done });
+        let command = |done| Command::Lookup(target, LookupAnswer::at_the_end(done));
         self.commands.ask(command).await
     }
 
@@ -60,14 +49,12 @@ impl Handle {
     ///
     /// # Errors
     /// None but [`QueryError::Closed`]; others come from [`Lookup::finish`].
-    pub async fn lookup_stream(&self, target: impl Into<Target>) -> Result<Lookup, QueryError> {
+    pub async fn lookup_stream(
+        &self,
+        target: impl Into<Target>,
+    ) -> Result<Lookup<QueryError>, QueryError> {
         let target = target.into();
-        let (sender, nodes) = mpsc::channel(LOOKUP_BUFFER);
-        let (done, query) = self.commands.query();
-        self.commands
-            .send(Command::Lookup(target, LookupAnswer { nodes: Some(sender), done }))
-            .await?;
-        Ok(Lookup { nodes, query, _service: self.clone() })
+        Lookup::start(&self.commands, |answer| Command::Lookup(target, answer)).await
     }
 
     /// Looks for the nodes nearest to a random target.
@@ -170,7 +157,7 @@ impl Handle {
 
     /// Our own record, as it is now.
     pub fn local_record(&self) -> Record {
-        self.local.lock().unwrap_or_else(PoisonError::into_inner).record().clone()
+        self.local.record()
     }
 
     /// Ends the service, and returns when it has ended. Whoever waits for an answer gets
@@ -202,47 +189,5 @@ impl Search for Handle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("closed", &self.is_closed()).finish_non_exhaustive()
-    }
-}
-
-/// A lookup under way, from [`Handle::lookup_stream`]: a stream of the nodes that answer, near to
-/// the target or not, as they answer. It ends with the lookup.
-///
-/// A reader that is 256 nodes behind is not told of more; [`finish`](Self::finish) has the nearest
-/// in any case. Dropping it cancels the lookup. It keeps the service alive like a [`Handle`].
-pub struct Lookup {
-    nodes: mpsc::Receiver<Node>,
-    query: Query<Vec<Node>, QueryError>,
-    _service: Handle,
-}
-
-impl Lookup {
-    /// The next node that answered; `None` at the end. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Node> {
-        self.nodes.recv().await
-    }
-
-    /// Waits for the end, and gives the nodes nearest to the target, nearest first. Dropping this
-    /// cancels the lookup.
-    ///
-    /// # Errors
-    /// [`RequestError::Busy`](crate::RequestError::Busy), where too many lookups waited, and
-    /// [`QueryError::Closed`].
-    pub async fn finish(self) -> Result<Vec<Node>, QueryError> {
-        self.query.await
-    }
-}
-
-impl Stream for Lookup {
-    type Item = Node;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Node>> {
-        self.nodes.poll_recv(cx)
-    }
-}
-
-impl fmt::Debug for Lookup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lookup").finish_non_exhaustive()
     }
 }

@@ -109,14 +109,14 @@ pub use statistics::{Count, DropCause, Statistics};
 #[cfg(feature = "tokio")]
 pub use command::QueryError;
 #[cfg(feature = "tokio")]
-pub use devp2p_udp::{DatagramService, Missed, Nodes, Row, Rows, Socket};
+pub use devp2p_udp::{
+    BucketInfo, DatagramService, EntryInfo, Lookup, Missed, Nodes, Row, Rows, Socket, TableInfo,
+};
 #[cfg(feature = "tokio")]
 pub use driver::Driver;
 #[cfg(feature = "tokio")]
 pub use events::Events;
 #[cfg(feature = "tokio")]
-pub use handle::{Handle, Lookup};
+pub use handle::Handle;
 #[cfg(feature = "tokio")]
 pub use service::{Service, ServiceStatistics};
-#[cfg(feature = "tokio")]
-pub use table_info::{BucketInfo, EntryInfo, TableInfo};

@@ -2,14 +2,14 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use devp2p_core::{LocalRecord, Node, NodeKey, Record, Seed, Transmit, WallClock};
 use devp2p_udp::{
-    Answer, DatagramService, Inbox, LookupAnswer, Rings, Row, Timer, clock, commands,
+    Answer, DatagramService, Inbox, LookupAnswer, Rings, Row, SharedRecord, Timer, clock, commands,
 };
 
 use crate::{
@@ -34,9 +34,7 @@ const MAX_SHARERS: usize = 1_024;
 /// [`Row`]s do not: they end with it. Dropping it is the same.
 pub struct Service<S: Signer = NodeKey> {
     machine: Discv4<S>,
-    local: Arc<Mutex<LocalRecord>>,
-    /// The number of the record that the machine has.
-    seq: u64,
+    local: SharedRecord,
     inbox: Inbox<Command>,
     queries: BTreeMap<QueryId, Query>,
     timer: Timer,
@@ -83,7 +81,7 @@ impl Service {
         seed: [u8; 32],
     ) -> (Self, Handle) {
         let now = clock::now();
-        let record = lock(&local).record().clone();
+        let record = SharedRecord::new(Arc::clone(&local)).record();
         let mut machine = Discv4::new(config, key, record, seed, now, clock::wall_clock(now));
         machine.add_seeds(now, seeds);
         Self::from_machine(machine, local)
@@ -95,9 +93,9 @@ impl<S: Signer> Service<S> {
     /// the first handle to it.
     pub fn from_machine(machine: Discv4<S>, local: Arc<Mutex<LocalRecord>>) -> (Self, Handle) {
         let ((commands, inbox), rings) = (commands(), Rings::new());
-        let handle = Handle::new(commands, rings.clone(), Arc::clone(&local));
+        let local = SharedRecord::new(local);
+        let handle = Handle::new(commands, rings.clone(), local.clone());
         let service = Self {
-            seq: machine.record().seq(),
             machine,
             local,
             inbox,
@@ -127,10 +125,8 @@ impl<S: Signer> Service<S> {
 
     /// Gives the machine the record that is to be shown, if it has an older one.
     fn refresh_record(&mut self) {
-        let local = lock(&self.local);
-        if local.seq() != self.seq {
-            self.seq = local.seq();
-            self.machine.set_record(local.record().clone());
+        if let Some(record) = self.local.changed() {
+            self.machine.set_record(record);
         }
     }
 
@@ -159,7 +155,7 @@ impl<S: Signer> Service<S> {
             }
             Event::Forget(id) => self.rings.rows.push(Row::Forget(id)),
             Event::LookupDone { query, nodes } => match self.queries.remove(&query) {
-                Some(Query::Lookup(answer)) => answer.done.give(Ok(nodes)),
+                Some(Query::Lookup(answer)) => answer.give(Ok(nodes)),
                 Some(Query::RandomLookup(answers)) => {
                     for answer in answers {
                         answer.give(Ok(nodes.clone()));
@@ -189,7 +185,7 @@ impl<S: Signer> Service<S> {
                 }
             }
             Event::Vote { voter, endpoint } => {
-                lock(&self.local).vote(clock::now(), voter, endpoint);
+                self.local.vote(clock::now(), voter, endpoint);
                 self.rings.events.push(event);
             }
             Event::NodeRemoved(_)
@@ -343,7 +339,7 @@ impl Query {
         match self {
             Self::Enr(answer) => answer.give(Err(error)),
             Self::FindNode(answer) => answer.give(Err(error)),
-            Self::Lookup(answer) => answer.done.give(Err(error)),
+            Self::Lookup(answer) => answer.give(Err(error)),
             Self::Ping(answer) => answer.give(Err(error)),
             Self::RandomLookup(answers) => {
                 for answer in answers {
@@ -359,7 +355,7 @@ impl Query {
         match self {
             Self::Enr(answer) => !answer.is_abandoned(),
             Self::FindNode(answer) => !answer.is_abandoned(),
-            Self::Lookup(answer) => !answer.done.is_abandoned(),
+            Self::Lookup(answer) => !answer.is_abandoned(),
             Self::Ping(answer) => !answer.is_abandoned(),
             Self::RandomLookup(answers) => {
                 answers.retain(|answer| !answer.is_abandoned());
@@ -373,14 +369,9 @@ impl Query {
 impl<S: Signer> fmt::Debug for Service<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
-            .field("seq", &self.seq)
+            .field("machine", &self.machine)
             .field("queries", &self.queries.len())
             .field("ended", &self.ended)
             .finish_non_exhaustive()
     }
-}
-
-/// Nothing that is done under this lock leaves the record half changed.
-fn lock(local: &Mutex<LocalRecord>) -> MutexGuard<'_, LocalRecord> {
-    local.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use devp2p_core::Node;
 use tokio::sync::{mpsc, oneshot};
 
 /// The commands that wait for a service. Whoever comes then waits for room; the service takes all
@@ -58,6 +57,12 @@ impl<C> Commands<C> {
         (Answer(sender), Query { answer: Some(receiver), cancelled })
     }
 
+    /// Has the service look what was dropped.
+    pub fn tell_dropped(&self) {
+        // Where there is no room, it is about to look anyway.
+        let _ = self.cancelled.try_send(());
+    }
+
     /// Waits until the service has ended.
     pub async fn closed(&self) {
         self.commands.closed().await;
@@ -72,7 +77,7 @@ impl<C> Commands<C> {
 /// Where a service takes its commands from.
 pub struct Inbox<C> {
     commands: mpsc::Receiver<C>,
-    /// Says that queries were dropped.
+    /// Says that something was dropped.
     cancelled: mpsc::Receiver<()>,
 }
 
@@ -82,8 +87,9 @@ impl<C> Inbox<C> {
         self.commands.poll_recv(cx)
     }
 
-    /// Ready where queries were dropped since it last was: the service looks which. (That nobody is
-    /// left to drop any is seen in the commands.)
+    /// Ready where a [`Query`] was dropped since it last was, or
+    /// [something else](Commands::tell_dropped): the service looks what. (That nobody is left to
+    /// drop anything is seen in the commands.)
     pub fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.cancelled.poll_recv(cx) {
             Poll::Ready(Some(())) => Poll::Ready(()),
@@ -111,25 +117,6 @@ impl<T, E> Answer<T, E> {
     /// Whether who asked is gone.
     pub fn is_abandoned(&self) -> bool {
         self.0.is_closed()
-    }
-}
-
-/// Where the results of a lookup go: each as it comes, where somebody wants that, and all at the
-/// end.
-#[derive(Debug)]
-pub struct LookupAnswer<E> {
-    /// Each node as it answers.
-    pub nodes: Option<mpsc::Sender<Node>>,
-    /// The nearest of them, or why there are none.
-    pub done: Answer<Vec<Node>, E>,
-}
-
-impl<E> LookupAnswer<E> {
-    /// Tells of one more node. A reader that does not read is told at the end.
-    pub fn tell(&self, node: Node) {
-        if let Some(nodes) = &self.nodes {
-            let _ = nodes.try_send(node);
-        }
     }
 }
 

@@ -11,7 +11,9 @@
 //!   [`Query`] whose drop cancels what was asked.
 //! - A [`Ring`] tells any number of readers what happens, and counts what the slow ones lose;
 //!   [`Rows`] are what a discovery wants remembered.
-//! - [`Nodes`] meets verified nodes without end.
+//! - [`Nodes`] meets verified nodes without end; a [`Lookup`] tells them as they answer; [`TableInfo`]
+//!   is a picture of a table.
+//! - [`SharedRecord`] is this node's record, which a service shows as it is at the time.
 //! - [`Timer`] and [`clock`] are tokio's time, so that all of this runs on paused time.
 //!
 //! # Example
@@ -58,20 +60,26 @@
 
 pub mod clock;
 mod commands;
+mod lookup;
 mod nodes;
 mod ring;
 mod rows;
 mod service;
+mod shared_record;
 mod socket;
+mod table_info;
 mod timer;
 mod udp;
 
-pub use commands::{Answer, Closed, Commands, Inbox, LookupAnswer, Query, commands};
+pub use commands::{Answer, Closed, Commands, Inbox, Query, commands};
 pub use devp2p_core::Transmit;
+pub use lookup::{Lookup, LookupAnswer};
 pub use nodes::{Nodes, Search};
 pub use ring::{Missed, Reader, Ring};
 pub use rows::{Rings, Row, Rows};
 pub use service::DatagramService;
+pub use shared_record::SharedRecord;
 pub use socket::Socket;
+pub use table_info::{BucketInfo, EntryInfo, TableInfo};
 pub use timer::Timer;
 pub use udp::Udp;
