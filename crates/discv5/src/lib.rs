@@ -72,8 +72,40 @@ pub mod session;
 mod statistics;
 pub mod wire;
 
+#[cfg(feature = "tokio")]
+mod command;
+#[cfg(feature = "tokio")]
+mod driver;
+#[cfg(feature = "tokio")]
+mod events;
+#[cfg(feature = "tokio")]
+mod handle;
+#[cfg(feature = "tokio")]
+mod service;
+#[cfg(feature = "tokio")]
+mod table_info;
+#[cfg(feature = "tokio")]
+mod talk_requests;
+
 pub use config::Config;
 pub use devp2p_core::Transmit;
 pub use event::{Event, Output, QueryId, RequestError, RespondError, Source, TalkId};
 pub use machine::{Contact, Discv5, Peer, Predicate, Usage};
 pub use statistics::{Count, DropCause, Statistics};
+
+#[cfg(feature = "tokio")]
+pub use command::QueryError;
+#[cfg(feature = "tokio")]
+pub use devp2p_udp::{
+    BucketInfo, DatagramService, EntryInfo, Lookup, Missed, Nodes, Row, Rows, Socket, TableInfo,
+};
+#[cfg(feature = "tokio")]
+pub use driver::Driver;
+#[cfg(feature = "tokio")]
+pub use events::Events;
+#[cfg(feature = "tokio")]
+pub use handle::Handle;
+#[cfg(feature = "tokio")]
+pub use service::{Service, ServiceStatistics};
+#[cfg(feature = "tokio")]
+pub use talk_requests::{TalkError, TalkRequest, TalkRequests};
