@@ -1,6 +1,7 @@
 mod answers;
 mod challenges;
 mod contact;
+mod handshakes;
 mod limits;
 mod lookups;
 mod peer;
@@ -111,7 +112,7 @@ impl<I: Identity> Discv5<I> {
         let mut rng = Rng::from_seed(seed);
         let mut machine = Self {
             masking: Masking::new(own, config.protocol),
-            sessions: Sessions::new(config.max_sessions),
+            sessions: Sessions::new(own, config.max_sessions),
             challenges: Challenges::new(&config, &mut rng),
             limits: Limits::new(&config, &mut rng),
             requests: Requests::new(&config, &mut rng),
@@ -251,7 +252,7 @@ impl<I: Identity> Discv5<I> {
     /// Forgets a command: no event of it comes any more.
     pub fn cancel(&mut self, now: Instant, query: QueryId) {
         self.cancel_lookup(query);
-        self.cancel_requests(now, query);
+        self.cancel_requests(query);
         self.events.retain(|event| event.query() != Some(query));
         self.advance(now);
     }

@@ -54,8 +54,23 @@ impl Session {
         message: &[u8],
         rng: &mut Rng,
     ) -> Result<Bytes, EncodeError> {
+        self.seal_numbered(masking, src_id, message, rng).map(|(_, packet)| packet)
+    }
+
+    /// As [`Session::seal`], and tells the packet's nonce, by which a WHOAREYOU would name it.
+    ///
+    /// # Errors
+    /// As [`Session::seal`].
+    pub fn seal_numbered(
+        &mut self,
+        masking: &Masking,
+        src_id: NodeId,
+        message: &[u8],
+        rng: &mut Rng,
+    ) -> Result<(Nonce, Bytes), EncodeError> {
         let envelope = self.envelope(src_id, rng)?;
-        masking.seal_ordinary(&envelope, &self.keys.sealing, message)
+        let packet = masking.seal_ordinary(&envelope, &self.keys.sealing, message)?;
+        Ok((envelope.nonce, packet))
     }
 
     /// Seals a message into the handshake packet that makes the session.

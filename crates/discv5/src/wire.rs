@@ -41,3 +41,9 @@ pub const VERSION: u16 = 0x0001;
 /// The most bytes of a message, in RLP with its type, that an ordinary packet has room for.
 pub const MAX_MESSAGE_SIZE: usize =
     MAX_PACKET_SIZE - header::HEADER_START - header::ORDINARY_AUTHDATA_SIZE - header::TAG_SIZE;
+/// The most bytes of a message that a handshake packet has room for, whatever record is with it.
+pub const MAX_HANDSHAKE_MESSAGE_SIZE: usize = MAX_PACKET_SIZE
+    - header::HEADER_START
+    - header::HANDSHAKE_AUTHDATA_SIZE
+    - devp2p_core::Record::MAX_SIZE
+    - header::TAG_SIZE;

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use devp2p_core::{NodeId, Rng};
 
 use super::{
-    EncodeError, MAX_PACKET_SIZE, Masking, Nonce, PacketKind,
+    EncodeError, MAX_MESSAGE_SIZE, MAX_PACKET_SIZE, Masking, Nonce, PacketKind,
     header::{
         EPHEMERAL_KEY_SIZE, HEADER_START, ORDINARY_AUTHDATA_SIZE, SIGNATURE_SIZE, StaticHeader,
         TAG_SIZE,
@@ -95,12 +95,26 @@ impl Masking {
     /// A packet that nobody can open, to be sent where there is no session: whoever gets it asks
     /// who we are, and that begins a handshake.
     pub fn random_packet(&self, src_id: NodeId, rng: &mut Rng) -> Bytes {
+        self.random_packet_like(src_id, RANDOM_MESSAGE_SIZE - TAG_SIZE, rng).1
+    }
+
+    /// The same, as large as if it had a message of this size, and the packet's nonce, by which the
+    /// WHOAREYOU will name it. Of a larger message than
+    /// [`MAX_MESSAGE_SIZE`](super::MAX_MESSAGE_SIZE) it has the size of that.
+    pub fn random_packet_like(
+        &self,
+        src_id: NodeId,
+        message_size: usize,
+        rng: &mut Rng,
+    ) -> (Nonce, Bytes) {
         let nonce = Nonce::random(rng);
         let envelope = Envelope::random(src_id, nonce, rng);
-        let mut message = [0; RANDOM_MESSAGE_SIZE];
-        rng.fill(&mut message);
+        let mut message = [0; MAX_MESSAGE_SIZE + TAG_SIZE];
+        let size = message_size.min(MAX_MESSAGE_SIZE).saturating_add(TAG_SIZE);
+        let (message, _) = message.split_at_mut(size);
+        rng.fill(message);
         // Its size is right; an empty datagram would be dropped by any receiver.
-        self.encode_ordinary(&envelope, &message).unwrap_or_default()
+        (nonce, self.encode_ordinary(&envelope, message).unwrap_or_default())
     }
 
     /// `rest` is authdata after the sender's id.

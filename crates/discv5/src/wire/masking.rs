@@ -9,7 +9,7 @@ use devp2p_core::NodeId;
 
 use super::{
     MAX_PACKET_SIZE, MIN_PACKET_SIZE, Nonce, Packet, PacketError, PacketKind, ProtocolId,
-    header::{IV_SIZE, STATIC_HEADER_SIZE, StaticHeader},
+    header::{HEADER_START, IV_SIZE, ORDINARY_AUTHDATA_SIZE, STATIC_HEADER_SIZE, StaticHeader},
 };
 
 /// How much [`Peek`] unmasks: four blocks of AES, which run side by side. It is all of the header
@@ -108,6 +108,13 @@ impl<'a> Peek<'a> {
     /// The nonce; that of WHOAREYOU names the packet that it answers.
     pub const fn nonce(&self) -> Nonce {
         self.header.nonce
+    }
+
+    /// Who says that it sent the packet; WHOAREYOU does not say.
+    pub fn src_id(&self) -> Option<NodeId> {
+        let says_so = self.kind() != PacketKind::WhoAreYou;
+        let head: [u8; HEADER_START + ORDINARY_AUTHDATA_SIZE] = self.head().filter(|_| says_so)?;
+        head.last_chunk().copied().map(NodeId::new)
     }
 
     /// The size of authdata, which is right for the kind.
