@@ -9,7 +9,10 @@ use std::{
 
 use devp2p_core::{DiscoveryVersion, Node, NodeId, Seed};
 
-use crate::{MAX_SEEDS, Notice, OpenError, mailbox::Mailbox, store::is_fresh, writer::Writer};
+use crate::{
+    MAX_SEEDS, Notice, OpenError, mailbox::Mailbox, row::outlasts_run, store::is_fresh,
+    writer::Writer,
+};
 
 /// How to open a database.
 #[non_exhaustive]
@@ -104,11 +107,12 @@ impl NodeDb {
 
     /// Keeps a seed, in place of what was known of the node under this protocol. One that did not
     /// answer within [`SEED_LIFETIME`](crate::SEED_LIFETIME) is forgotten at the next start at the
-    /// latest; one that never answered is not kept at all, nor one of a protocol unknown here.
+    /// latest; one that never answered is not kept at all, nor one of a protocol unknown here,
+    /// nor one at a link-local address, whose scope ends with the run.
     ///
     /// Where [`MAX_QUEUED`](crate::MAX_QUEUED) seeds wait to be written, it is dropped and counted.
     pub fn write_seed(&self, seed: Seed) {
-        if is_fresh(seed.last_pong, seed.last_pong) {
+        if is_fresh(seed.last_pong, seed.last_pong) && outlasts_run(seed.endpoint.ip()) {
             self.mailbox.put_seed(seed.protocol, seed.node.id(), Some(seed));
         }
     }
@@ -125,8 +129,9 @@ impl NodeDb {
     }
 
     /// Keeps these anchors in place of those before, the first [`MAX_ANCHORS`](crate::MAX_ANCHORS)
-    /// of them. Never dropped.
-    pub fn write_anchors(&self, anchors: Vec<Node>) {
+    /// of them. Never dropped, but for those at link-local addresses.
+    pub fn write_anchors(&self, mut anchors: Vec<Node>) {
+        anchors.retain(|node| node.ip().is_none_or(outlasts_run));
         self.mailbox.put_anchors(anchors);
     }
 

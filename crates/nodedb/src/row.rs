@@ -12,7 +12,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use devp2p_core::{
-    DiscoveryVersion, Host, Node, NodeId, PublicKey, Record, RlpItem, Seed, prefix_group,
+    DiscoveryVersion, EndpointClass, Host, Node, NodeId, PublicKey, Record, RlpItem, Seed,
+    classify, prefix_group,
 };
 use rlp::RlpStream;
 
@@ -23,6 +24,12 @@ const VERSION: u8 = 1;
 
 /// No honest number is as high: it comes from a clock in milliseconds and from counting.
 const SEQ_LIMIT: u64 = 1 << 63;
+
+/// Whether an address means the same in another run. A link-local one needs a scope, whose number
+/// may then be another's.
+pub(crate) fn outlasts_run(ip: IpAddr) -> bool {
+    classify(ip) != EndpointClass::LinkLocal
+}
 
 /// The row of a seed.
 pub(crate) fn encode_seed(seed: &Seed) -> Vec<u8> {
@@ -89,6 +96,9 @@ fn seed_times(row: &[u8]) -> Option<(SeedTimes, RlpItem<'_>)> {
         Err(_) => IpAddr::from(<[u8; 16]>::try_from(ip).ok()?),
     };
     let endpoint = SocketAddr::new(ip, u16::try_from(port.uint()?).ok()?);
+    if !outlasts_run(ip) {
+        return None;
+    }
     Some((SeedTimes { endpoint, last_pong: last_pong.uint()?, last_ping: last_ping.uint()? }, node))
 }
 
@@ -248,6 +258,16 @@ mod tests {
                 assert_eq!(decode_seed(DiscoveryVersion::V4, id, &row), Some(seed));
                 assert_eq!(unanswered(&row), None, "once is enough");
             }
+        }
+    }
+
+    /// As earlier versions wrote.
+    #[test]
+    fn a_row_with_a_link_local_address_is_none() {
+        for endpoint in ["[fe80::1]:30303", "169.254.1.2:30303"] {
+            let row = encode_seed(&seed(nodes().remove(0), endpoint));
+            assert_eq!(decode_seed(DiscoveryVersion::V4, key(1).id(), &row), None);
+            assert!(peek_seed(key(1).id(), &row).is_none());
         }
     }
 

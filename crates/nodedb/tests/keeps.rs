@@ -107,6 +107,29 @@ fn who_never_answered_leaves_no_row() {
     assert_eq!(open(&path, NOW).remembered.seeds, []);
 }
 
+/// Whatever scope it has: no other run knows that number.
+#[test]
+fn link_local_addresses_leave_no_row() {
+    let path = folder("link-local").join("nodes");
+    let first = open(&path, NOW);
+    let at = |endpoint: &str| {
+        let endpoint = endpoint.parse().unwrap();
+        devp2p_core::Seed::new(node(1), endpoint, DiscoveryVersion::V4, NOW)
+    };
+    for endpoint in ["[fe80::1%3]:30303", "[fe80::1]:30303", "169.254.1.2:30303"] {
+        first.db.write_seed(at(endpoint));
+    }
+    let local = Node::new(node(2).public_key(), Some("[fe80::1]".parse().unwrap()), 1, 2);
+    first.db.write_anchors(vec![local, node(3)]);
+    assert!(first.db.flush());
+    first.db.close();
+    assert_eq!(rows(&path, SEEDS_V4), 0);
+    let again = open(&path, NOW);
+    assert_eq!(again.remembered.seeds, []);
+    assert_eq!(again.remembered.anchors, [node(3)]);
+    again.db.close();
+}
+
 #[test]
 fn seeds_expire_at_the_start() {
     let path = folder("expiry").join("nodes");

@@ -11,7 +11,7 @@ use devp2p_kad::Lookup;
 use super::{
     Discv4, after,
     asks::{Answer, Client, Question},
-    contact::{Contact, kad_id, udp_endpoints},
+    contact::{Contact, gives_endpoint, kad_id},
 };
 use crate::{
     Event, QueryId, RequestError,
@@ -253,9 +253,7 @@ impl<S: Signer> Discv4<S> {
     ) {
         let node = contact.node().clone();
         let node = match result {
-            Ok(Answer::Record(record))
-                if udp_endpoints(&record).any(|at| at == contact.endpoint()) =>
-            {
+            Ok(Answer::Record(record)) if gives_endpoint(&record, contact.endpoint()) => {
                 Node::from_record(record)
             }
             Ok(_) => node,

@@ -15,7 +15,7 @@ use devp2p_kad::{Change, Place};
 use super::{
     Discv4, after,
     asks::{Client, Question},
-    contact::{Contact, canonical, kad_id, node_id, udp_endpoints},
+    contact::{Contact, canonical, gives_endpoint, kad_id, node_id, udp_endpoints},
     lookups::Goal,
     requests::Purpose,
 };
@@ -49,6 +49,10 @@ fn network(ip: IpAddr) -> Network {
     let is_local =
         matches!(class, EndpointClass::Lan | EndpointClass::LinkLocal | EndpointClass::Loopback);
     (Family::of(ip), is_local)
+}
+
+fn is_link_local(endpoint: SocketAddr) -> bool {
+    classify(endpoint.ip()) == EndpointClass::LinkLocal
 }
 
 impl<S: Signer> Discv4<S> {
@@ -289,7 +293,7 @@ impl<S: Signer> Discv4<S> {
         let known = self.table.get(&id).map(|known| known.value().clone());
         let Some(known) = known.filter(|known| known.endpoint() == endpoint) else { return };
         let policy = self.config.lan_policy;
-        if udp_endpoints(&record).any(|at| at == endpoint) {
+        if gives_endpoint(&record, endpoint) {
             let contact = Contact::new(Node::from_record(record), endpoint, policy);
             self.table.update(now, &id, contact);
             return;
@@ -306,12 +310,14 @@ impl<S: Signer> Discv4<S> {
     }
 
     /// A node has answered a PING. It is worth remembering if it has done so often, or is known for
-    /// long; so ids that somebody makes up by the thousand are not.
+    /// long; so ids that somebody makes up by the thousand are not. A link-local address is not: its
+    /// scope is one of this run.
     pub(super) fn remember(&mut self, now: Instant, id: NodeId, endpoint: SocketAddr) {
         let is_placed = self.table.place(&kad_id(id)) == Some(Place::Bucket);
         let known = self.table.get(&kad_id(id)).filter(|known| {
             let age = now.saturating_duration_since(known.added_at());
             is_placed
+                && !is_link_local(endpoint)
                 && known.value().endpoint() == endpoint
                 && (known.checks() > self.config.remember_checks
                     || age >= self.config.remember_interval)
@@ -341,7 +347,10 @@ impl<S: Signer> Discv4<S> {
     pub(super) fn take_seed(&mut self, now: Instant, seed: Seed) {
         let endpoint = canonical(seed.endpoint);
         let contact = Contact::new(seed.node, endpoint, self.config.lan_policy);
-        if seed.protocol != DiscoveryVersion::V4 || self.check_contact(&contact).is_err() {
+        if seed.protocol != DiscoveryVersion::V4
+            || is_link_local(endpoint)
+            || self.check_contact(&contact).is_err()
+        {
             return;
         }
         let id = contact.id();

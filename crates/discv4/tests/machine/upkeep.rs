@@ -1,6 +1,6 @@
 //! What a machine does of its own accord.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::SocketAddrV6};
 
 use devp2p_core::{DiscoveryVersion, Family, Node, NodeId, Record, Seed};
 use devp2p_discv4::{
@@ -259,6 +259,46 @@ fn only_answers_to_pings_of_our_own_are_votes() {
     };
     stranger.send(&mut world, 0, &Packet::Ping(forged));
     assert_eq!(votes(&world).len(), 1, "nobody believes a PING");
+}
+
+#[test]
+fn a_link_local_node_is_where_its_record_says_and_is_not_remembered() {
+    let mut config = limited();
+    (config.remember_checks, config.remember_interval) = (0, secs(1));
+    let mut world = World::new();
+    world.add(0, addr_of(0), config);
+    let scoped = |scope| SocketAddrV6::new("fe80::9".parse().unwrap(), 30303, 0, scope).into();
+    let stranger = Stranger { endpoint: scoped(3), ..Stranger::new(100, "66.6.6.6:30303") };
+    stranger.settle(&mut world, 0);
+    // Its record is asked for, and then by a command.
+    let ping = stranger.ping_packet(&world, Some(5));
+    stranger.send(&mut world, 0, &ping);
+    world.run(ms(20));
+    let record = record(&stranger.key, 5, stranger.endpoint);
+    stranger.enr_response(&mut world, 0, record.as_bytes());
+    let key = stranger.key.public_key();
+    let query = world.call(0, |machine, now| machine.resolve(now, key));
+    world.run(ms(20));
+    stranger.enr_response(&mut world, 0, record.as_bytes());
+    let Event::Resolved { node, .. } = world.peers[0].result(query) else { panic!() };
+    assert!(node.as_ref().is_some_and(|node| node.record().is_some()));
+    let entry = world.peers[0].machine.table().get(&devp2p_kad_id(&stranger)).unwrap();
+    assert_eq!(entry.value().endpoint(), stranger.endpoint);
+    assert!(entry.is_verified() && entry.value().node().record().is_some());
+    assert_eq!(world.kinds_to(scoped(0)), [], "nothing is there");
+
+    let mut seen = 0;
+    for _ in 0..100 {
+        world.run(ms(500));
+        stranger.serve(&mut world, 0, &mut seen, Vec::new);
+    }
+    let (now, pongs) = (world.unix(), world.kinds_to(stranger.endpoint));
+    assert!(pongs.iter().filter(|kind| **kind == PacketKind::Ping).count() > 2);
+    assert_eq!(remembered(&world, 0), []);
+    let seed = Seed::new(stranger.node(), scoped(0), DiscoveryVersion::V4, now);
+    let other = world.add(1, addr_of(1), limited());
+    world.call(other, |machine, now| machine.add_seeds(now, vec![seed]));
+    assert_eq!(world.kinds_to(scoped(0)), []);
 }
 
 fn remembered(world: &World, peer: usize) -> Vec<Seed> {
