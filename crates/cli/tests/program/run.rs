@@ -184,15 +184,12 @@ fn lines_are_for_people_without_json() {
 
 #[test]
 fn a_reader_that_is_gone_ends_the_program() {
+    // Gone before the program starts, however long that takes.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
     let mut node = command();
-    let mut node = node
-        .args(["run", "--addr", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(node.stdout.take());
-    let output = node.wait_with_output().unwrap();
+    let node = node.args(["run", "--addr", "127.0.0.1:0"]).stdout(writer).stderr(Stdio::piped());
+    let output = node.spawn().unwrap().wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.starts_with("error: cannot write to stdout: "), "{stderr}");
