@@ -42,6 +42,9 @@ pub struct Config {
     pub max_bonds: usize,
     /// The proofs that are kept of nodes in one prefix. 64: a house, not a street.
     pub max_bonds_per_prefix: usize,
+    /// The same, in a local network that is exempt from the limits by address. 512: an office, or a
+    /// test network in one machine, and a sixteenth of all.
+    pub max_bonds_per_lan_prefix: usize,
     /// The requests of our own that wait for an answer at once. 1,024: more than all lookups and
     /// the table need together.
     pub max_requests: usize,
@@ -147,6 +150,7 @@ impl Default for Config {
             bond_expiry: Duration::from_hours(12),
             max_bonds: 8_192,
             max_bonds_per_prefix: 64,
+            max_bonds_per_lan_prefix: 512,
             max_requests: 1_024,
             max_ping_backs: 4_096,
             stranger_rate: rate(30, 120),
@@ -211,6 +215,7 @@ mod tests {
         assert_eq!(config.returning_rate_total, rate(1_000, 1_000));
         assert_eq!(config.returning_rate.interval, Duration::from_secs(4));
         assert_eq!((config.max_bonds, config.max_bonds_per_prefix), (8_192, 64));
+        assert_eq!(config.max_bonds_per_lan_prefix, 512);
         assert!(config.newcomers_wait);
         assert_eq!((config.table.bucket_group_limit, config.table.table_group_limit), (2, 10));
         assert_eq!((config.lookup.parallelism, config.lookup.results), (3, 16));

@@ -30,6 +30,7 @@ pub(super) struct Bonds {
     expiry: Duration,
     max: usize,
     max_per_prefix: usize,
+    max_per_lan_prefix: usize,
     lan_policy: LanPolicy,
     rows: BTreeMap<(SocketAddr, NodeId), Bond>,
     prefixes: BTreeMap<Prefix, usize>,
@@ -55,6 +56,7 @@ impl Bonds {
             expiry: config.bond_expiry,
             max: config.max_bonds,
             max_per_prefix: config.max_bonds_per_prefix,
+            max_per_lan_prefix: config.max_bonds_per_lan_prefix,
             lan_policy: config.lan_policy,
             rows: BTreeMap::new(),
             prefixes: BTreeMap::new(),
@@ -131,9 +133,7 @@ impl Bonds {
         last_pong: Instant,
         last_ping: Option<Instant>,
     ) -> bool {
-        let in_prefix = self.prefixes.get(&prefix_group(endpoint.ip())).copied().unwrap_or(0);
-        let exempt = self.lan_policy.exempts(endpoint.ip());
-        let room = self.rows.len() < self.max && (exempt || in_prefix < self.max_per_prefix);
+        let room = self.rows.len() < self.max && self.prefix_has_room(endpoint.ip());
         let is_new = !self.rows.contains_key(&(endpoint, id));
         if room && is_new {
             self.insert(id, endpoint, last_pong, last_ping);
@@ -184,6 +184,12 @@ impl Bonds {
         self.recount(endpoint.ip(), |count| count.saturating_add(1));
     }
 
+    fn prefix_has_room(&self, ip: IpAddr) -> bool {
+        let is_exempt = self.lan_policy.exempts(ip);
+        let max = if is_exempt { self.max_per_lan_prefix } else { self.max_per_prefix };
+        self.prefixes.get(&prefix_group(ip)).is_none_or(|&rows| rows < max)
+    }
+
     fn is_fresh(&self, now: Instant, at: Instant) -> bool {
         now.saturating_duration_since(at) < self.expiry
     }
@@ -195,8 +201,7 @@ impl Bonds {
         protects: impl Fn(NodeId, SocketAddr) -> bool,
     ) -> bool {
         let prefix = prefix_group(endpoint.ip());
-        let in_prefix = self.prefixes.get(&prefix).copied().unwrap_or(0);
-        if in_prefix >= self.max_per_prefix && !self.lan_policy.exempts(endpoint.ip()) {
+        if !self.prefix_has_room(endpoint.ip()) {
             return self.evict_from(now, prefix, Some(endpoint), &protects);
         }
         if self.rows.len() < self.max {
@@ -404,6 +409,28 @@ mod tests {
             assert_eq!(stay, 20, "{flooder}");
             assert_eq!(bonds.len(), 64);
         }
+    }
+
+    /// Networks that no other limit by address holds for.
+    #[test]
+    fn a_local_network_takes_only_a_part_of_all_rows() {
+        #[expect(clippy::disallowed_methods, reason = "an anchor for virtual time")]
+        let now = Instant::now();
+        let mut bonds = Bonds::new(&Config::default());
+        let honest: Vec<_> =
+            (0..20).map(|n| (id(n), at(&format!("10.0.0.1:{}", 4_000 + n)))).collect();
+        // All behind one address, and beside them one host that floods from all of its ports.
+        for (number, &(node, endpoint)) in (0_u16..).zip(&honest) {
+            bonds.proved(now, node, endpoint, nobody);
+            for port in 0..1_000 {
+                let flooder = at(&format!("10.0.0.2:{}", 2_000 + port));
+                bonds.proved(now, id(1_000 + 1_000 * number + port), flooder, nobody);
+            }
+        }
+        assert!(honest.iter().all(|&(node, endpoint)| bonds.is_proven(now, node, endpoint)));
+        assert_eq!(bonds.len(), 512);
+        assert!(!bonds.restore(id(50_000), at("10.0.0.3:30303"), now, None), "no room");
+        assert!(bonds.restore(id(50_000), at("10.0.1.3:30303"), now, None), "another network");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) fn zeros(config: &Config) -> Vec<&'static str> {
     let counts = [
         ("discv4.max_bonds", config.max_bonds),
         ("discv4.max_bonds_per_prefix", config.max_bonds_per_prefix),
+        ("discv4.max_bonds_per_lan_prefix", config.max_bonds_per_lan_prefix),
         ("discv4.max_requests", config.max_requests),
         ("discv4.max_ping_backs", config.max_ping_backs),
         ("discv4.rate_keys", config.rate_keys),
@@ -35,6 +36,7 @@ pub(super) fn zeros(config: &Config) -> Vec<&'static str> {
         ("discv4.lookup.parallelism", lookup.parallelism),
         ("discv4.lookup.results", lookup.results),
         ("discv4.lookup.answer_limit", lookup.answer_limit),
+        ("discv4.lookup.max_endpoints", lookup.max_endpoints),
         ("discv4.lookup.max_requests", lookup.max_requests),
         ("discv4.lookup.max_nodes", lookup.max_nodes),
     ];
