@@ -63,6 +63,9 @@ pub struct Config {
     pub session_rate: Rate,
     /// The requests of all nodes in sessions in one prefix. 240 a second, and 480 at once.
     pub session_prefix_rate: Rate,
+    /// The packets to nodes that are known only from others, to one IP address; of IPv6, to one /64.
+    /// One a second: else a record that names a victim has all who are told of it knock there.
+    pub hearsay_rate: Rate,
     /// How often a node is asked for its record because it tells a new number. Once a minute, and
     /// twice at once, as a packet may be lost: whoever tells false numbers has us ask in vain.
     pub record_rate: Rate,
@@ -124,6 +127,7 @@ impl Default for Config {
             handshake_rate_total: rate(1_000, 250),
             session_rate: rate(60, 120),
             session_prefix_rate: rate(240, 480),
+            hearsay_rate: rate(1, 1),
             record_rate: Rate { interval: Duration::from_mins(1), burst: 2 },
             rate_keys: 1_024,
             max_records: 4_096,
@@ -162,6 +166,7 @@ mod tests {
         assert_eq!((config.max_requests, config.max_requests_per_peer), (4_096, 256));
         assert_eq!(config.max_talks, 1_024);
         assert_eq!(config.stranger_rate, rate(30, 120));
+        assert_eq!(config.hearsay_rate, rate(1, 1));
         assert_eq!(config.handshake_rate_total, rate(1_000, 250));
         assert_eq!(
             (config.session_rate, config.session_prefix_rate),

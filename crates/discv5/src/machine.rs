@@ -4,6 +4,7 @@ mod contact;
 mod handshakes;
 mod limits;
 mod lookups;
+mod newcomers;
 mod peer;
 mod purpose;
 mod receive;
@@ -16,24 +17,27 @@ mod talks;
 mod upkeep;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
-use devp2p_core::{Node, NodeId, NodeKey, Record, Rng, Seed, Transmit, WallClock};
+use devp2p_core::{Node, NodeId, NodeKey, RateLimiter, Record, Rng, Seed, Transmit, WallClock};
 use devp2p_kad::Table;
 
 use self::{
     challenges::Challenges,
     limits::Limits,
     lookups::Lookups,
+    newcomers::Newcomers,
     purpose::Purpose,
+    records::Records,
     requests::{Ask, Requests},
     sessions::Sessions,
     talks::Talks,
+    upkeep::{Network, Remembered},
 };
 pub use self::{contact::Contact, lookups::Predicate, peer::Peer};
 use crate::{
@@ -90,6 +94,19 @@ pub struct Discv5<I: Identity = NodeKey> {
     // The nodes.
     table: Table<Contact>,
     lookups: Lookups,
+    records: Records,
+    newcomers: Newcomers,
+    /// The packets to addresses that are known only from others.
+    hearsay: RateLimiter,
+    /// The nodes of which there was an [`Event::NodeVerified`] and no [`Event::NodeRemoved`].
+    placed: BTreeSet<NodeId>,
+    /// The nodes of the table that are remembered across restarts.
+    remembered: BTreeMap<NodeId, Remembered>,
+    /// When anybody last answered, by the network where it is.
+    answered_at: BTreeMap<Network, Instant>,
+    refresh_at: Option<Instant>,
+    /// Whether nodes that come to us get places: from the end of the first refresh on.
+    takes_newcomers: bool,
 
     statistics: Statistics,
     transmits: VecDeque<Transmit>,
@@ -121,6 +138,14 @@ impl<I: Identity> Discv5<I> {
             scratch: BytesMut::new(),
             table: Table::new(config.table.clone(), contact::kad_id(own)),
             lookups: Lookups::default(),
+            records: Records::new(config.max_records),
+            newcomers: Newcomers::default(),
+            hearsay: RateLimiter::new(config.hearsay_rate, config.rate_keys, &mut rng),
+            placed: BTreeSet::new(),
+            remembered: BTreeMap::new(),
+            answered_at: BTreeMap::new(),
+            refresh_at: Some(now),
+            takes_newcomers: !config.newcomers_wait,
             config,
             identity,
             record,
@@ -179,7 +204,7 @@ impl<I: Identity> Discv5<I> {
         [
             self.requests.next_deadline(),
             self.talks.next_deadline(),
-            self.lookups.next_start(),
+            self.lookups.next_start(self.config.max_lookups.max(1)),
             self.next_upkeep(),
         ]
         .into_iter()

@@ -32,6 +32,9 @@ pub struct Statistics {
     pub nodes_refused: u64,
     /// The TALKREQs that were answered with nothing: too many, of no known protocol, or too late.
     pub talks_unanswered: u64,
+    /// The requests that were not sent, as their nodes are known only from others, and another was
+    /// sent to the address a moment before.
+    pub hearsay_held: u64,
     /// The answers to requests of ours that came in time.
     pub answers: u64,
     /// The requests of ours that nobody answered.

@@ -1,9 +1,9 @@
 use std::{
-    net::{IpAddr, SocketAddr, SocketAddrV6},
+    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6},
     sync::Arc,
 };
 
-use devp2p_core::{Host, LanPolicy, Node, NodeId, PublicKey, Record, prefix_group};
+use devp2p_core::{LanPolicy, Node, NodeId, Record, prefix_group};
 use devp2p_kad::Group;
 
 /// A node in the table: who it is, and the UDP endpoint at which we speak to it. A clone shares all
@@ -21,25 +21,14 @@ struct Known {
 }
 
 impl Contact {
-    /// A node at an endpoint. Where its record gives that endpoint, too, `node` has the record.
+    /// A node at an endpoint, which its record gives if there is one.
     pub(crate) fn new(node: Node, endpoint: SocketAddr, lan_policy: LanPolicy) -> Self {
         let group = (!lan_policy.exempts(endpoint.ip())).then(|| group_of(endpoint.ip()));
         let seen_seq = node.record().map_or(0, Record::seq);
         Self(Arc::new(Known { node, endpoint, group, seen_seq }))
     }
 
-    /// A node of which somebody told these.
-    pub(crate) fn heard(
-        key: PublicKey,
-        endpoint: SocketAddr,
-        tcp: u16,
-        lan_policy: LanPolicy,
-    ) -> Self {
-        let host = Some(Host::Ip(endpoint.ip()));
-        Self::new(Node::new(key, host, tcp, endpoint.port()), endpoint, lan_policy)
-    }
-
-    /// The node, with its record if that is known and gives this endpoint.
+    /// The node, with its record if that is known.
     pub fn node(&self) -> &Node {
         &self.0.node
     }
@@ -83,6 +72,14 @@ fn group_of(ip: IpAddr) -> Group {
         IpAddr::V4(ip) => u128::from(ip.to_bits()),
         IpAddr::V6(ip) => ip.to_bits() | 1,
     })
+}
+
+/// What is counted as one address: of IPv6 a /64, in which one host has as many as it likes.
+pub(super) fn host_group(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip @ IpAddr::V4(_) => ip,
+    }
 }
 
 /// An endpoint as it is compared: an IPv4-mapped address is IPv4. A link-local one keeps its scope.

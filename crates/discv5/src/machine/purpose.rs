@@ -12,6 +12,8 @@ pub(super) enum Purpose {
     Enr(QueryId),
     /// A lookup.
     Lookup(QueryId),
+    /// The node says that it is there; the table wants to know at once.
+    Newcomer,
     /// A command, which is told of the answer as it is.
     Query(QueryId),
     /// A search for this one node.
@@ -27,7 +29,7 @@ impl Purpose {
             Self::Enr(query) | Self::Lookup(query) | Self::Query(query) | Self::Resolve(query) => {
                 Some(*query)
             }
-            Self::Check(_) | Self::Update => None,
+            Self::Check(_) | Self::Newcomer | Self::Update => None,
         }
     }
 }
