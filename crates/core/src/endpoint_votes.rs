@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Family, Prefix, prefix_group};
+use crate::{Family, Prefix, check_relay_addr, prefix_group};
 
 /// How many votes agree on an endpoint before it is believed. go-ethereum's figure.
 const MIN_VOTES: usize = 10;
@@ -16,8 +16,9 @@ const MAX_VOTES: usize = 64;
 /// What others say of our own endpoint, in both families.
 ///
 /// Every prefix of addresses, a /24 or a /48, has one vote, its last one, so that one hand with
-/// many ids is one voice. Who may vote at all is for the caller to say: nodes that answered a
-/// request of ours.
+/// many ids is one voice. Nobody has one for an endpoint that it cannot see: of the other family,
+/// or in a network where it is not itself. Who may vote at all is for the caller to say: nodes that
+/// answered a request of ours.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EndpointVotes {
     v4: Vec<Vote>,
@@ -43,10 +44,15 @@ pub(crate) enum Tally {
 }
 
 impl EndpointVotes {
-    /// Counts a vote, and says what the votes of its family say now.
+    /// Counts a vote if it can be true, and says what the votes of its family say now. One that
+    /// cannot changes nothing.
     pub(crate) fn vote(&mut self, now: Instant, voter: IpAddr, endpoint: SocketAddr) -> Tally {
         let endpoint = SocketAddr::new(endpoint.ip().to_canonical(), endpoint.port());
-        let votes = match Family::of(endpoint.ip()) {
+        let family = Family::of(endpoint.ip());
+        if family != Family::of(voter) || check_relay_addr(voter, endpoint).is_err() {
+            return Tally::TooFew;
+        }
+        let votes = match family {
             Family::V4 => &mut self.v4,
             Family::V6 => &mut self.v6,
         };
@@ -118,7 +124,7 @@ mod tests {
         }
         assert_eq!(votes.vote(now, voter(9, 1), ours), Tally::Agreed(ours));
         // As many others: no more than half.
-        let other = endpoint("6.6.6.6:6");
+        let other = endpoint("6.6.6.6:6666");
         for prefix in 100..109 {
             assert_eq!(votes.vote(now, voter(prefix, 1), other), Tally::Agreed(ours));
         }
@@ -131,7 +137,7 @@ mod tests {
         let mut votes = EndpointVotes::default();
         let now = start();
         for host in 0..=255 {
-            let tally = votes.vote(now, voter(7, host), endpoint("6.6.6.6:6"));
+            let tally = votes.vote(now, voter(7, host), endpoint("6.6.6.6:6666"));
             assert_eq!(tally, Tally::TooFew);
         }
     }
@@ -144,9 +150,39 @@ mod tests {
             votes.vote(now, voter(prefix, 1), ours);
         }
         let six = endpoint("[2a00::1]:30303");
-        assert_eq!(votes.vote(now, voter(9, 1), six), Tally::TooFew);
+        assert_eq!(votes.vote(now, "2a00:9::1".parse().unwrap(), six), Tally::TooFew);
+        assert_eq!((votes.v4.len(), votes.v6.len()), (9, 1));
         now += WINDOW;
         assert_eq!(votes.vote(now, voter(10, 1), ours), Tally::TooFew);
+    }
+
+    #[test]
+    fn nobody_has_a_voice_for_what_it_cannot_see() {
+        let mut votes = EndpointVotes::default();
+        let (now, ours) = (start(), endpoint("1.2.3.4:30303"));
+        for prefix in 0..9 {
+            votes.vote(now, voter(prefix, 1), ours);
+        }
+        let nonsense = "127.0.0.1:30303 10.0.0.9:30303 169.254.1.1:30303 100.64.0.1:30303 \
+                        192.0.2.1:30303 0.0.0.0:30303 224.0.0.1:30303 1.1.1.1:22 1.1.1.1:0 \
+                        [2a00::1]:30303 [::ffff:10.0.0.9]:30303";
+        for text in nonsense.split_whitespace() {
+            for prefix in 0..20 {
+                let tally = votes.vote(now, voter(prefix, 1), endpoint(text));
+                assert_eq!(tally, Tally::TooFew, "{text}");
+            }
+        }
+        // Nor does whoever talks nonsense lose the voice that it had.
+        let mapped = IpAddr::V6(std::net::Ipv4Addr::new(9, 9, 9, 1).to_ipv6_mapped());
+        assert_eq!(votes.vote(now, mapped, ours), Tally::Agreed(ours));
+
+        // At home they see each other.
+        let mut votes = EndpointVotes::default();
+        let home = endpoint("192.168.0.4:30303");
+        let tallies: Vec<_> = (0..10)
+            .map(|prefix| votes.vote(now, IpAddr::from([192, 168, prefix, 9]), home))
+            .collect();
+        assert_eq!(tallies.last(), Some(&Tally::Agreed(home)));
     }
 
     #[test]

@@ -154,7 +154,8 @@ impl LocalRecord {
     ///
     /// Each /24 or /48 of voters has one vote for 5 minutes. Where 10 agree, and more than half of
     /// a family's votes, that is the voted endpoint, until others win or there is no majority any
-    /// more. Too few votes change nothing.
+    /// more. Too few votes change nothing, and nor do those for an endpoint that the voter cannot
+    /// see, by [`check_relay_addr`](crate::check_relay_addr) and the two families.
     pub fn vote(&mut self, now: Instant, voter: IpAddr, endpoint: SocketAddr) {
         match self.votes.vote(now, voter, endpoint) {
             Tally::TooFew => {}

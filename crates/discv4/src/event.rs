@@ -115,8 +115,8 @@ pub enum Event {
         /// Who.
         source: Source,
     },
-    /// A node that answered a request of ours sees us there; for
-    /// [`LocalRecord::vote`](devp2p_core::LocalRecord::vote).
+    /// A node that answered a request of ours sees us there, or says so; for
+    /// [`LocalRecord::vote`](devp2p_core::LocalRecord::vote), which knows what it can see.
     Vote {
         /// The node's address.
         voter: IpAddr,

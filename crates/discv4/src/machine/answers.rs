@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use devp2p_core::{Family, NodeId, Record, check_relay_addr};
+use devp2p_core::{NodeId, Record, check_relay_addr};
 use devp2p_kad::Place;
 
 use super::{
@@ -43,7 +43,10 @@ impl<S: Signer> Discv4<S> {
             self.bonds.proved_ours(at, id, endpoint);
         }
         if !ping.is_ping_back {
-            self.tell_vote(endpoint, pong);
+            // Whether it can be true, the record knows.
+            if let Some(ours) = pong.to.udp_addr() {
+                self.tell(Event::Vote { voter: endpoint.ip(), endpoint: ours });
+            }
         }
 
         let is_own_word = |p: &Purpose| matches!(p, Purpose::Moved | Purpose::PingBack);
@@ -104,15 +107,6 @@ impl<S: Signer> Discv4<S> {
             Some(known) if known.node().record().is_some() => known.clone(),
             Some(known) => contact.with_seen_seq(known.seen_seq()),
             None => contact,
-        }
-    }
-
-    fn tell_vote(&mut self, voter: SocketAddr, pong: &Pong) {
-        let Some(endpoint) = pong.to.udp_addr() else { return };
-        // Nobody in the internet sees us at an address of a local network.
-        let is_credible = check_relay_addr(voter.ip(), endpoint).is_ok();
-        if is_credible && Family::of(endpoint.ip()) == Family::of(voter.ip()) {
-            self.tell(Event::Vote { voter: voter.ip(), endpoint });
         }
     }
 
