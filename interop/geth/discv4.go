@@ -129,15 +129,18 @@ func handleDiscovery(udp *discover.UDPv4, local *enode.LocalNode, cmd *command, 
 	if !ok {
 		return errors.New("unknown command")
 	}
-	go func() {
-		result, err := run(udp, local, cmd)
-		f := fields{"call": cmd.Call, "result": result}
-		if err != nil {
-			f["error"] = err.Error()
-		}
-		out.emit("answer", f)
-	}()
+	go answer(cmd, out, func() (any, error) { return run(udp, local, cmd) })
 	return nil
+}
+
+// answer gives what run comes to as the answer to a command.
+func answer(cmd *command, out *emitter, run func() (any, error)) {
+	result, err := run()
+	f := fields{"call": cmd.Call, "result": result}
+	if err != nil {
+		f["error"] = err.Error()
+	}
+	out.emit("answer", f)
 }
 
 var discoveryCommands = map[string]func(*discover.UDPv4, *enode.LocalNode, *command) (any, error){
@@ -274,7 +277,7 @@ func discoveryEvent(out *emitter, packets bool, record slog.Record) {
 		out.emit("node_verified", f)
 	case "Removed dead node", "Replaced dead node":
 		out.emit("node_removed", f)
-	case "Bad discv4 packet":
+	case "Bad discv4 packet", "Bad discv5 packet":
 		out.emit("bad_packet", f)
 	default:
 		kind, isSent := strings.CutPrefix(record.Message, ">> ")

@@ -2,6 +2,7 @@
 //
 //	geth server   a p2p.Server with the subprotocols that the tests speak
 //	geth discv4   discovery v4 alone
+//	geth discv5   discovery v5 alone
 //	geth lookups  many nodes of discovery v4, which look each other up for a benchmark
 //	geth raw      bare RLPx connections: the test says byte for byte what is sent
 //
@@ -23,7 +24,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: geth server|discv4|lookups|raw [flags]")
+		return fmt.Errorf("usage: geth server|discv4|discv5|lookups|raw [flags]")
 	}
 	out := newEmitter(os.Stdout)
 	switch args[0] {
@@ -31,6 +32,8 @@ func run(args []string) error {
 		return runServer(args[1:], os.Stdin, out)
 	case "discv4":
 		return runDiscovery(args[1:], os.Stdin, out)
+	case "discv5":
+		return runDiscoveryV5(args[1:], os.Stdin, out)
 	case "lookups":
 		return runLookups(args[1:], os.Stdin, out)
 	case "raw":

@@ -40,6 +40,7 @@ func runServer(args []string, in io.Reader, out *emitter) error {
 		noDial      = set.Bool("nodial", false, "NoDial")
 		protocols   = set.String("protocols", "itest,itestb", "test subprotocols to run")
 		discv4      = set.Bool("discv4", false, "run discovery v4, on the UDP port of the TCP port's number")
+		discv5      = set.Bool("discv5", false, "run discovery v5 there; commands are for v4 where both run")
 		discAddr    = set.String("discaddr", "", "another UDP address for discovery")
 		ethVersions = set.String("eth", "", "versions of eth to run up to Status, as in 68,69")
 		static      nodeList
@@ -68,13 +69,19 @@ func runServer(args []string, in io.Reader, out *emitter) error {
 		MaxPendingPeers: *maxPending,
 		DialRatio:       *dialRatio,
 		NoDial:          *noDial,
-		NoDiscovery:     !*discv4,
+		NoDiscovery:     !*discv4 && !*discv5,
 		DiscoveryV4:     *discv4,
+		DiscoveryV5:     *discv5,
 		DiscAddr:        *discAddr,
-		BootstrapNodes:  bootnodes,
 		StaticNodes:     static,
 		TrustedNodes:    trusted,
 		Logger:          log.NewLogger(&logReader{server: s}),
+	}
+	if *discv4 {
+		config.BootstrapNodes = bootnodes
+	}
+	if *discv5 {
+		config.BootstrapNodesV5 = bootnodes
 	}
 	for _, name := range split(*protocols) {
 		proto := newTestProtocol(name, out)
@@ -93,6 +100,9 @@ func runServer(args []string, in io.Reader, out *emitter) error {
 	s.p2p = &p2p.Server{Config: config}
 	if err := s.p2p.Start(); err != nil {
 		return err
+	}
+	if udp := s.p2p.DiscoveryV5(); udp != nil {
+		udp.RegisterTalkHandler(echoProtocol, echoTalk)
 	}
 	events := make(chan *p2p.PeerEvent, 256)
 	sub := s.p2p.SubscribeEvents(events)
@@ -152,6 +162,9 @@ func (s *server) handle(cmd *command) error {
 		}
 		return proto.handle(cmd)
 	default:
+		if udp := s.p2p.DiscoveryV5(); udp != nil && s.p2p.DiscoveryV4() == nil {
+			return handleDiscoveryV5(udp, s.p2p.LocalNode(), cmd, s.out)
+		}
 		return handleDiscovery(s.p2p.DiscoveryV4(), s.p2p.LocalNode(), cmd, s.out)
 	}
 }

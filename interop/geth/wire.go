@@ -63,6 +63,11 @@ type command struct {
 	Listen string `json:"listen"`
 	Key    string `json:"key"`
 
+	// discv5: a record as text, a node's id is in ID.
+	Enr       string `json:"enr"`
+	Distances []uint `json:"distances"`
+	Protocol  string `json:"protocol"`
+
 	// lookups: public keys, how many at a time, and by how many nodes.
 	Targets  []string `json:"targets"`
 	Parallel int      `json:"parallel"`

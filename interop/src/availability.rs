@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use crate::{EthereumJs, Geth};
+use crate::{Geth, Npm, Sigp};
 
 /// go-ethereum, built on the first call; `None` where the test is to be left out.
 ///
@@ -20,9 +20,31 @@ pub fn geth() -> Option<&'static Geth> {
 ///
 /// # Panics
 /// When it is missing although `DEVP2P_INTEROP=require`.
-pub fn ethereumjs() -> Option<&'static EthereumJs> {
-    static ETHEREUMJS: OnceLock<Result<EthereumJs, String>> = OnceLock::new();
-    look("ethereumjs", || ETHEREUMJS.get_or_init(EthereumJs::install))
+pub fn ethereumjs() -> Option<&'static Npm> {
+    npm("ethereumjs")
+}
+
+/// `@chainsafe/discv5`, installed on the first call; `None` where the test is to be left out.
+///
+/// # Panics
+/// When it is missing although `DEVP2P_INTEROP=require`.
+pub fn chainsafe() -> Option<&'static Npm> {
+    npm("chainsafe")
+}
+
+/// The crate `discv5` of Sigma Prime, built on the first call; `None` where the test is to be left
+/// out.
+///
+/// # Panics
+/// When it does not compile.
+pub fn sigp() -> Option<&'static Sigp> {
+    static SIGP: OnceLock<Result<Sigp, String>> = OnceLock::new();
+    look("sigp", || SIGP.get_or_init(Sigp::build))
+}
+
+fn npm(name: &str) -> Option<&'static Npm> {
+    static NPM: OnceLock<Result<Npm, String>> = OnceLock::new();
+    look(name, || NPM.get_or_init(Npm::install))
 }
 
 fn look<P>(name: &str, find: impl FnOnce() -> &'static Result<P, String>) -> Option<&'static P> {

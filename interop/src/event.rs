@@ -11,8 +11,12 @@ use serde_json::Value;
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the fields repeat the names on the wire; variants say the rest")]
 pub enum Event {
-    /// It listens.
-    Ready { enode: String, enr: String },
+    /// It listens. Discovery v5 alone gives no URL.
+    Ready {
+        #[serde(default)]
+        enode: String,
+        enr: String,
+    },
     /// A session began. ethereumjs does not tell the flags.
     PeerAdd {
         #[serde(deserialize_with = "parsed")]
@@ -84,6 +88,11 @@ pub enum Event {
     },
     /// Discovery: a node in the table answered a PING.
     NodeVerified {
+        #[serde(deserialize_with = "parsed")]
+        id: NodeId,
+    },
+    /// sigp and chainsafe: a node has a place in the table.
+    NodeAdded {
         #[serde(deserialize_with = "parsed")]
         id: NodeId,
     },

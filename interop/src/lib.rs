@@ -1,10 +1,11 @@
-//! Other implementations of devp2p as peers for tests: go-ethereum and `@ethereumjs/devp2p`.
+//! Other implementations of devp2p as peers for tests: go-ethereum, `@ethereumjs/devp2p`, and for
+//! discovery v5 `@chainsafe/discv5` and the crate `discv5` of Sigma Prime.
 //!
 //! They run as child processes on 127.0.0.1 and speak JSON lines on stdin and stdout; the programs
-//! are in `geth/` (a Go module) and `js/` (an npm package). This crate builds them into the target
-//! directory, starts them and drives them; the tests are in `tests/`.
+//! are in `geth/` (a Go module), `js/` (an npm package) and `examples/sigp.rs`. This crate builds
+//! them into the target directory, starts them and drives them; the tests are in `tests/`.
 //!
-//! [`geth`] and [`ethereumjs`] give the programs, or `None` where the test is to be left out,
+//! [`geth`], [`ethereumjs`], [`chainsafe`] and [`sigp`] give the programs, or `None` where the test is to be left out,
 //! which they say by name on stderr. The environment variable `DEVP2P_INTEROP` decides:
 //!
 //! | value     | what the machine lacks is | what it has is |
@@ -21,6 +22,7 @@ mod availability;
 mod discovery;
 mod event;
 mod foreign;
+mod foreign_discv5;
 mod geth_network;
 mod itest;
 mod local;
@@ -30,16 +32,21 @@ mod process;
 mod program;
 mod raw;
 mod running;
+mod wire_node;
 
-pub use availability::{ethereumjs, geth};
+pub use availability::{chainsafe, ethereumjs, geth, sigp};
 pub use discovery::{Answer, Known, Ponged};
 pub use event::{Batch, Event};
 pub use foreign::{Dropped, Foreign};
+pub use foreign_discv5::{
+    Discv5Entry, Discv5Options, Discv5Pong, Discv5Program, ECHO, ForeignDiscv5,
+};
 pub use geth_network::{GethNetwork, Looked, Plan};
 pub use itest::{Itest, Session, Sessions};
 pub use local::{Local, Running};
 pub use ours::Ours;
 pub use ours_discovery::OurDiscovery;
-pub use program::{EthereumJs, Geth, OurPrograms};
+pub use program::{Geth, Npm, OurPrograms, Sigp};
 pub use raw::Raw;
 pub use running::RunningProgram;
+pub use wire_node::{Target, WireNode};

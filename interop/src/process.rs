@@ -151,13 +151,14 @@ impl<E: DeserializeOwned + Debug + Send + 'static> Process<E> {
 impl Process {
     /// The node that it says it is, once it listens.
     pub(crate) async fn ready(&mut self) -> Node {
-        let enode = self
+        let node = self
             .expect("ready", PATIENCE, |event| match event {
+                Event::Ready { enode, enr } if enode.is_empty() => Some(enr.clone()),
                 Event::Ready { enode, .. } => Some(enode.clone()),
                 _ => None,
             })
             .await;
-        enode.parse().expect("a peer prints a good URL")
+        node.parse().expect("a peer prints a good URL or record")
     }
 }
 

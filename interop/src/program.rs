@@ -64,6 +64,13 @@ impl Geth {
         Foreign::start(Process::spawn("geth discv4", command)).await
     }
 
+    /// Starts discovery v5 alone with these flags; see `interop/geth/discv5.go`.
+    pub(crate) async fn discv5(&self, flags: &[&str]) -> Foreign {
+        let mut command = Command::new(&self.program);
+        command.arg("discv5").args(flags);
+        Foreign::start(Process::spawn("geth discv5", command)).await
+    }
+
     /// Starts nodes of discovery v4 with these keys; see `interop/geth/lookups.go`.
     pub(crate) async fn lookups(&self, keys: &[NodeKey]) -> Foreign {
         let keys: Vec<_> = keys.iter().map(|key| HEXLOWER.encode(&*key.to_bytes())).collect();
@@ -83,13 +90,13 @@ impl Geth {
     }
 }
 
-/// The program of `js/`: RLPx and DPT of `@ethereumjs/devp2p`.
+/// The programs of `js/`: RLPx and DPT of `@ethereumjs/devp2p`, and `@chainsafe/discv5`.
 #[derive(Debug)]
-pub struct EthereumJs {
+pub struct Npm {
     folder: PathBuf,
 }
 
-impl EthereumJs {
+impl Npm {
     /// Installs the packages unless the same ones were installed before.
     ///
     /// An error says what the machine lacks: Node, npm, or the packages.
@@ -115,7 +122,7 @@ impl EthereumJs {
         Ok(Self { folder })
     }
 
-    /// Starts a peer with these flags; see `interop/js/peer.mjs`.
+    /// Starts ethereumjs with these flags; see `interop/js/peer.mjs`.
     ///
     /// # Panics
     /// When it does not start.
@@ -123,6 +130,38 @@ impl EthereumJs {
         let mut command = Command::new("node");
         command.arg(self.folder.join("peer.mjs")).args(flags);
         Foreign::start(Process::spawn("ethereumjs", command)).await
+    }
+
+    /// Starts `@chainsafe/discv5` with these flags; see `interop/js/discv5.mjs`.
+    pub(crate) async fn discv5(&self, flags: &[&str]) -> Foreign {
+        let mut command = Command::new("node");
+        command.arg(self.folder.join("discv5.mjs")).args(flags);
+        Foreign::start(Process::spawn("chainsafe", command)).await
+    }
+}
+
+/// The crate `discv5`, as the example `sigp` runs it.
+#[derive(Debug)]
+pub struct Sigp {
+    program: PathBuf,
+}
+
+impl Sigp {
+    /// Builds the program, with the profile of the test.
+    ///
+    /// # Panics
+    /// When it does not compile: nothing is needed that the test itself does not need.
+    pub(crate) fn build() -> Result<Self, String> {
+        let folder = cargo_build(&["--package", "devp2p-interop", "--example", "sigp"])
+            .unwrap_or_else(|error| panic!("the example sigp does not compile: {error}"));
+        Ok(Self { program: folder.join("examples/sigp") })
+    }
+
+    /// Starts a node with these flags; see `interop/examples/sigp.rs`.
+    pub(crate) async fn discv5(&self, flags: &[&str]) -> Foreign {
+        let mut command = Command::new(&self.program);
+        command.args(flags);
+        Foreign::start(Process::spawn("sigp", command)).await
     }
 }
 
@@ -143,16 +182,9 @@ impl OurPrograms {
     }
 
     fn build() -> Self {
-        let folder = profile_dir();
-        let target = folder.parent().expect("a profile is in the target directory");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "devp2p-cli", "--bin", "devp2p"]);
-        cargo.args(["--package", "devp2p-peer", "--example", "hello", "--target-dir"]);
-        cargo.arg(target);
-        if folder.ends_with("release") {
-            cargo.arg("--release");
-        }
-        output(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))
+        let programs = ["--package", "devp2p-cli", "--bin", "devp2p"];
+        let examples = ["--package", "devp2p-peer", "--example", "hello"];
+        let folder = cargo_build(&[programs, examples].concat())
             .unwrap_or_else(|error| panic!("our programs do not compile: {error}"));
         Self { folder }
     }
@@ -174,6 +206,19 @@ impl OurPrograms {
     pub fn hello(&self, node: &Node) -> Result<String, String> {
         output(Command::new(self.folder.join("examples/hello")).arg(node.to_string()))
     }
+}
+
+/// Builds with the profile of the test, and gives the profile's folder.
+fn cargo_build(arguments: &[&str]) -> Result<PathBuf, String> {
+    let folder = profile_dir();
+    let target = folder.parent().expect("a profile is in the target directory");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet"]).args(arguments).arg("--target-dir").arg(target);
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    output(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))?;
+    Ok(folder)
 }
 
 fn source_dir(name: &str) -> PathBuf {

@@ -4,6 +4,7 @@
 
 mod base_protocol;
 mod discv4;
+mod discv5_faults;
 mod drivers;
 mod ethereumjs;
 mod geth;

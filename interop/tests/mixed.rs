@@ -17,7 +17,7 @@ use std::{
 use data_encoding::HEXLOWER;
 use devp2p_core::{Node, NodeId, NodeKey};
 use devp2p_discv4::Event as DiscoveryEvent;
-use devp2p_interop::{EthereumJs, Event as ForeignEvent, Foreign, Geth, Ours};
+use devp2p_interop::{Event as ForeignEvent, Foreign, Geth, Npm, Ours};
 use devp2p_server::Event;
 use futures::future::{join_all, select_all};
 use tokio::time::timeout;
@@ -90,7 +90,7 @@ struct OurServer {
 #[derive(Clone, Copy)]
 struct Programs {
     geth: &'static Geth,
-    ethereumjs: &'static EthereumJs,
+    ethereumjs: &'static Npm,
 }
 
 impl Programs {
