@@ -8,6 +8,7 @@ use devp2p_core::{Family, Node, Record, check_relay_addr};
 use super::{
     Discv5, Peer, after,
     contact::udp_endpoints,
+    purpose::Purpose,
     requests::{Answer, Parts, Request, RequestNumber},
 };
 use crate::{
@@ -160,8 +161,17 @@ impl<I: Identity> Discv5<I> {
     /// A request is closed, and was answered.
     fn finish(&mut self, now: Instant, request: Request, answer: Answer) {
         count_one(&mut self.statistics.answers);
-        if let Some(purpose) = request.purpose {
-            self.request_answered(now, purpose, request.peer, answer);
+        match request.purpose {
+            // Who asked is told of it as it is.
+            Some(Purpose::Query(query)) => self.tell(match answer {
+                Answer::Nodes(nodes) => Event::Nodes { query, nodes },
+                Answer::Pong { enr_seq, endpoint, rtt } => {
+                    Event::Pong { query, rtt, endpoint, enr_seq }
+                }
+                Answer::Talk(response) => Event::TalkResponse { query, response },
+            }),
+            Some(purpose) => self.request_answered(now, purpose, request.peer, answer),
+            None => {}
         }
     }
 }

@@ -271,7 +271,10 @@ impl<I: Identity> Discv5<I> {
             count_one(&mut self.statistics.timeouts);
             self.tell(Event::RequestTimeout { id: peer.id, endpoint: peer.endpoint, kind });
         }
-        self.request_failed(now, purpose, peer, error);
+        match purpose {
+            Purpose::Query(query) => self.tell(Event::Failed { query, error }),
+            purpose => self.request_failed(now, purpose, peer, error),
+        }
     }
 
     /// Nobody waits for the answers to these any more.
