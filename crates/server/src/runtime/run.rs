@@ -9,7 +9,10 @@ use std::{
 
 use devp2p_core::Node;
 use futures::{FutureExt as _, Stream as _};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, timeout_at},
+};
 use tracing::{error, trace};
 
 use super::{
@@ -20,6 +23,10 @@ use crate::{Row, node_db};
 
 /// How long discovery, the peers and all other tasks have to end after the stop.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_900);
+
+/// How much of it the UDP socket has, which has nothing to say at the end: the peers that are to hear
+/// of the stop after it need a second.
+const UDP_PATIENCE: Duration = Duration::from_millis(400);
 
 /// How often the good peers are remembered, for a stop that nobody announces.
 const ANCHOR_INTERVAL: Duration = Duration::from_mins(5);
@@ -44,11 +51,8 @@ async fn live(mut stopped: Stopped) {
     remember_anchors(shared);
     let deadline = Instant::from_std(now()) + STOP_PATIENCE;
     let udp = lock(&shared.udp).take();
-    if let Some(mut udp) = udp {
-        // An error of the task itself says that it panicked: it is gone as well.
-        if timeout_at(deadline, &mut udp).await.is_err() {
-            udp.abort();
-        }
+    if let Some(udp) = udp {
+        end_udp(udp).await;
     }
     if catch_unwind(AssertUnwindSafe(|| shared.tell(|state, now| state.core.stop(now)))).is_err() {
         error!("A part of the server panicked at the stop");
@@ -62,6 +66,14 @@ async fn live(mut stopped: Stopped) {
     }
     stopped.is_closing = true;
     node_db::close(shared.node_db.as_ref()).await;
+}
+
+/// Waits for the task that has the UDP socket, and drops it if it does not end in time.
+async fn end_udp(mut task: JoinHandle<()>) {
+    // An error of the task itself says that it panicked: it is gone as well.
+    if timeout(UDP_PATIENCE, &mut task).await.is_err() {
+        task.abort();
+    }
 }
 
 /// Has the good peers remembered, where there are any.
@@ -145,4 +157,36 @@ async fn candidate(shared: &Shared) -> Option<Node> {
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use futures::future::BoxFuture;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_udp_task_that_does_not_end_leaves_the_peers_their_time() {
+        // Peers have half a second to be told, and half a second to close.
+        assert!(UDP_PATIENCE + Duration::from_secs(1) < STOP_PATIENCE);
+        let (held, gone) = oneshot::channel::<()>();
+        let stuck: BoxFuture<'static, ()> = Box::pin(async move {
+            pending::<()>().await;
+            drop(held);
+        });
+        let panics: BoxFuture<'static, ()> = Box::pin(async { panic!("as a test wants it") });
+        for (udp, patience) in
+            [(stuck, UDP_PATIENCE), (Box::pin(ready(())), Duration::ZERO), (panics, Duration::ZERO)]
+        {
+            let start = now();
+            end_udp(tokio::spawn(udp)).await;
+            let took = now() - start;
+            assert!((patience..patience + Duration::from_millis(2)).contains(&took), "{took:?}");
+        }
+        let end = timeout(Duration::from_secs(1), gone).await;
+        assert!(end.unwrap().is_err(), "what the task held is dropped");
+    }
 }
