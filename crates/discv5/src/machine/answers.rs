@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use devp2p_core::{Family, Node, Record, check_relay_addr};
+use devp2p_core::{Node, Record, check_relay_addr};
 
 use super::{
     Discv5, Peer, after,
@@ -37,11 +37,7 @@ impl<I: Identity> Discv5<I> {
         let Some(request) = self.requests.close(number) else { return Ok(()) };
         let (enr_seq, endpoint) = (pong.enr_seq, pong.endpoint());
         let rtt = now.saturating_duration_since(request.sent_at);
-        // Nobody in the internet sees us at an address of a local network.
-        let is_credible = check_relay_addr(peer.endpoint.ip(), endpoint).is_ok();
-        if is_credible && Family::of(endpoint.ip()) == Family::of(peer.endpoint.ip()) {
-            self.tell(Event::Vote { voter: peer.endpoint.ip(), endpoint });
-        }
+        self.tell(Event::Vote { voter: peer.endpoint.ip(), endpoint });
         self.finish(now, request, Answer::Pong { enr_seq, endpoint, rtt });
         Ok(())
     }

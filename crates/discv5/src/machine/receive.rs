@@ -132,6 +132,7 @@ impl<I: Identity> Discv5<I> {
         let challenge = Challenge::from_whoareyou(peer.id, open.whoareyou, known);
         let Accepted { record, session, message } = challenge.accept(&self.identity, packet)?;
         count_one(&mut self.statistics.sessions_accepted);
+        self.records.insert(record.clone());
         let proved = Proved { session, is_initiator: false, began: open.sent_at, proved: now };
         let keys = self.establish(now, peer, proved, Some(record));
         self.handle_message(now, Sender { peer, keys }, &message, peek.bytes().len())

@@ -220,25 +220,22 @@ fn an_answer_of_another_type_is_none() {
 }
 
 #[test]
-fn a_pong_is_a_vote_if_its_sender_can_know() {
-    for (seen, is_vote) in [
-        ("9.9.9.9:1234", true),
-        ("10.0.0.1:1234", false),
-        ("127.0.0.1:1234", false),
-        ("[2a00::1]:1234", false),
-        ("[::ffff:9.9.9.9]:1234", true),
+fn a_pong_tells_where_its_sender_sees_us() {
+    for (seen, endpoint) in [
+        ("9.9.9.9:1234", "9.9.9.9:1234"),
+        ("[2a00::1]:1234", "[2a00::1]:1234"),
+        ("[::ffff:9.9.9.9]:1234", "9.9.9.9:1234"),
     ] {
         let mut world = World::one();
         let mut bob = Stranger::new(1);
         let query = world.ping(0, &bob.node());
         let ping = bob.accept(&mut world, 0);
-        let seen = addr(seen);
+        let (seen, endpoint) = (addr(seen), addr(endpoint));
         let body = Body::Pong(Pong { enr_seq: 1, ip: seen.ip(), port: seen.port() });
         bob.send(&mut world, 0, &Message { request_id: ping.request_id, body });
         assert!(world.peers[0].is_ponged(query));
-        let endpoint = SocketAddr::new(seen.ip().to_canonical(), seen.port());
         let vote = Event::Vote { voter: bob.endpoint.ip(), endpoint };
-        assert_eq!(world.peers[0].events.contains(&vote), is_vote, "{seen}");
+        assert!(world.peers[0].events.contains(&vote), "{seen}");
     }
 }
 

@@ -183,6 +183,32 @@ fn strangers_do_not_evict_those_whom_we_went_to_nor_these_all_strangers() {
 }
 
 #[test]
+fn nobody_evicts_the_session_of_a_verified_node_of_the_table() {
+    let mut world = World::new();
+    let mut config = limited();
+    config.max_sessions = 8;
+    world.add(0, config);
+    let mut bob = Stranger::new(1);
+    let node = bob.node();
+    world.call(0, |machine, now| machine.add_node(now, node));
+    for _ in 0..100 {
+        world.run(ms(100));
+        bob.serve(&mut world, 0);
+    }
+    assert!(world.peers[0].machine.nodes().any(|node| node.id() == bob.id()));
+    for number in 10..60 {
+        let mut alice = Stranger::new(number);
+        alice.connect(&mut world, 0);
+        let mut carol = Stranger::new(number + 100);
+        world.ping(0, &carol.node());
+        let ping = carol.accept(&mut world, 0);
+        carol.pong(&mut world, 0, &ping);
+        assert!(world.peers[0].machine.has_session(bob.id(), bob.endpoint), "{number}");
+    }
+    assert!(bob.is_answered(&mut world, 0));
+}
+
+#[test]
 fn no_answer_comes_from_who_was_not_asked() {
     let mut world = World::one();
     let (mut bob, mut eve) = (Stranger::new(1), Stranger::new(2));

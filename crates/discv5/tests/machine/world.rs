@@ -11,7 +11,7 @@ use devp2p_core::{LanPolicy, Node, NodeId, NodeKey, Record, Rng, Transmit, WallC
 use devp2p_discv5::{
     Config, Discv5, DropCause, Event, Output, QueryId,
     handshake::{Challenge, Initiator, Unconfirmed},
-    message::{Body, FindNode, Message, Nodes, Ping, Pong, RequestId, TalkRequest},
+    message::{Body, FindNode, Message, MessageKind, Nodes, Ping, Pong, RequestId, TalkRequest},
     session::Session,
     wire::{Masking, Nonce, Packet, PacketKind, ProtocolId, WhoAreYou},
 };
@@ -524,6 +524,26 @@ impl Stranger {
         let pong = Pong { enr_seq: 1, ip: endpoint.ip(), port: endpoint.port() };
         let message = Message { request_id: ping.request_id, body: Body::Pong(pong) };
         self.send(world, peer, &message);
+    }
+
+    /// Answers all that came since the last call, and knows nobody.
+    pub(crate) fn serve(&mut self, world: &mut World, peer: usize) {
+        loop {
+            let got = self.receive(world);
+            if got.is_empty() {
+                return;
+            }
+            for got in got {
+                match got {
+                    Got::Message(message) if message.kind() == MessageKind::FindNode => {
+                        self.nodes(world, peer, message.request_id, 1, &[]);
+                    }
+                    Got::Message(message) => self.pong(world, peer, &message),
+                    Got::Unopened(nonce) => self.challenge(world, peer, nonce),
+                    Got::WhoAreYou(_) => {}
+                }
+            }
+        }
     }
 
     /// Tells of these records.
