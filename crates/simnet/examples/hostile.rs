@@ -2,7 +2,7 @@
 //! docs/SECURITY.md.
 //!
 //! ```text
-//! cargo run --release -p devp2p-simnet --example hostile -- [--seeds N] [--nodes N] [--only WORD] [--short]
+//! cargo run --release -p devp2p-simnet --example hostile -- [--discovery v4|v5] [--seeds N] [--nodes N] [--only WORD] [--short]
 //! ```
 //!
 //! A bar that is missed ends it, and the seed is printed.
@@ -12,18 +12,19 @@
 mod discovery;
 
 use devp2p_simnet::for_seeds;
-use discovery::attacks::{ALL, Attack};
+use discovery::attacks::{Attack, V4, V5};
 
 fn main() {
     let arguments = Arguments::read();
     println!("| attack | seeds | nodes | measured | bar | worst |");
     println!("|---|---|---|---|---|---|");
-    for attack in ALL.iter().filter(|attack| attack.name.contains(&arguments.only)) {
+    for attack in arguments.attacks.iter().filter(|attack| attack.name.contains(&arguments.only)) {
         arguments.run(attack);
     }
 }
 
 struct Arguments {
+    attacks: &'static [Attack],
     seeds: u64,
     nodes: usize,
     only: String,
@@ -32,11 +33,17 @@ struct Arguments {
 
 impl Arguments {
     fn read() -> Self {
-        let mut read = Self { seeds: 200, nodes: 100, only: String::new(), is_short: false };
+        let mut read =
+            Self { attacks: V4, seeds: 200, nodes: 100, only: String::new(), is_short: false };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().unwrap();
             match name.as_str() {
+                "--discovery" => match value().as_str() {
+                    "v4" => read.attacks = V4,
+                    "v5" => read.attacks = V5,
+                    other => panic!("unknown: {other}"),
+                },
                 "--seeds" => read.seeds = value().parse().unwrap(),
                 "--nodes" => read.nodes = value().parse().unwrap(),
                 "--only" => read.only = value(),

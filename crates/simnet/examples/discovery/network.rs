@@ -6,12 +6,12 @@ use std::{
 };
 
 use devp2p_core::{NodeId, Rng, WallClock};
-use devp2p_discv4::Config;
 use devp2p_simnet::{Delivery, Host, HostId, Link, Nat, NatKind, Transmit, World};
 
 use super::{
     liar::Liar,
-    node::{Identity, Node, Sign},
+    machine::{Discovery, Settings},
+    node::{Identity, Node},
     probe::Probe,
 };
 
@@ -23,13 +23,9 @@ const PORT: u16 = 30_303;
 /// world.
 const NEAREST: u64 = 20;
 const FARTHEST: u64 = 150;
-/// How many senders each rate is kept for. Less than as shipped, as nobody meets so many here, and
-/// thousands of nodes have to fit into one machine.
-const RATE_KEYS: usize = 128;
-
 /// How a network begins.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Plan<C> {
     pub(crate) nodes: usize,
     /// The first of the nodes, whom all others know.
     pub(crate) bootnodes: usize,
@@ -38,7 +34,7 @@ pub(crate) struct Plan {
     /// How often the user of each node looks around.
     pub(crate) pace: Option<Duration>,
     pub(crate) links: Links,
-    pub(crate) config: Config,
+    pub(crate) config: C,
 }
 
 /// What the links do beside their latency.
@@ -49,50 +45,46 @@ pub(crate) struct Links {
     pub(crate) duplicate: f64,
 }
 
-impl Plan {
+impl<C: Settings> Plan<C> {
     /// So many nodes, one of them the bootnode of all others.
     pub(crate) fn new(nodes: usize) -> Self {
-        let mut config = Config::default();
-        config.rate_keys = RATE_KEYS;
-        // Records have true signatures, and checking those would take most of the time.
-        config.request_records = false;
         Self {
             nodes,
             bootnodes: 1,
             join: Duration::from_secs(5),
             pace: Some(Duration::from_secs(30)),
             links: Links { loss: 0.01, ..Links::default() },
-            config,
+            config: C::simulated(),
         }
     }
 
     /// The same with fewer lookups in the beginning: they are enough to know a few hundred nodes.
     pub(crate) fn small(nodes: usize) -> Self {
         let mut plan = Self::new(nodes);
-        plan.config.refresh_lookups = 1;
+        plan.config.set_refresh_lookups(1);
         plan
     }
 }
 
 /// Whoever is in a network.
-pub(crate) enum Member<S: Sign> {
-    Node(Box<Node<S>>),
+pub(crate) enum Member<D: Discovery> {
+    Node(Box<Node<D>>),
     Liar(Liar),
     Probe(Probe),
 }
 
-pub(crate) struct Network<S: Sign> {
-    pub(crate) world: World<Member<S>>,
+pub(crate) struct Network<D: Discovery> {
+    pub(crate) world: World<Member<D>>,
     pub(crate) clock: WallClock,
     pub(crate) rng: Rng,
     pub(crate) nodes: Vec<(Identity, HostId)>,
-    plan: Plan,
+    plan: Plan<D::Config>,
     latencies: u64,
 }
 
-impl<S: Sign> Network<S> {
+impl<D: Discovery> Network<D> {
     /// The nodes of the plan start one after the other.
-    pub(crate) fn new(seed: u64, plan: Plan) -> Self {
+    pub(crate) fn new(seed: u64, plan: Plan<D::Config>) -> Self {
         let nodes = plan.nodes;
         let mut network = Self::empty(seed, plan);
         for _ in 0..nodes {
@@ -102,7 +94,7 @@ impl<S: Sign> Network<S> {
     }
 
     /// Nobody has started yet.
-    pub(crate) fn empty(seed: u64, plan: Plan) -> Self {
+    pub(crate) fn empty(seed: u64, plan: Plan<D::Config>) -> Self {
         let mut world = World::new(seed, Link::default());
         let rng = Rng::from_seed(world.rng().seed());
         let clock = WallClock::new(world.now(), BEGIN);
@@ -137,11 +129,11 @@ impl<S: Sign> Network<S> {
     }
 
     /// The first life of a node, or another one.
-    pub(crate) fn node(&mut self, identity: &Identity, clock: WallClock) -> Node<S> {
+    pub(crate) fn node(&mut self, identity: &Identity, clock: WallClock) -> Node<D> {
         let mut config = self.plan.config.clone();
         let bootnodes = self.nodes.iter().take(self.plan.bootnodes);
-        config.bootstrap_nodes =
-            bootnodes.filter(|(it, _)| it.id != identity.id).map(|(it, _)| it.node()).collect();
+        let bootnodes = bootnodes.filter(|(it, _)| it.id != identity.id);
+        config.set_bootnodes(bootnodes.map(|(it, _)| it.node()).collect());
         Node::new(self.world.now(), clock, identity, config, self.plan.pace, &mut self.rng)
     }
 
@@ -183,12 +175,12 @@ impl<S: Sign> Network<S> {
     }
 
     /// A node that is up.
-    pub(crate) fn at(&self, at: usize) -> &Node<S> {
+    pub(crate) fn at(&self, at: usize) -> &Node<D> {
         let Member::Node(node) = self.world.host(self.nodes[at].1) else { panic!("no node") };
         node
     }
 
-    pub(crate) fn with<R>(&mut self, at: usize, act: impl FnOnce(&mut Node<S>, Instant) -> R) -> R {
+    pub(crate) fn with<R>(&mut self, at: usize, act: impl FnOnce(&mut Node<D>, Instant) -> R) -> R {
         self.world.with(self.nodes[at].1, |member, now| {
             let Member::Node(node) = member else { panic!("no node") };
             act(node, now)
@@ -252,7 +244,7 @@ fn latency(seed: u64, from: HostId, to: HostId) -> Duration {
     Duration::from_micros(1_000 * NEAREST + micros)
 }
 
-impl<S: Sign> Host for Member<S> {
+impl<D: Discovery> Host for Member<D> {
     fn handle_delivery(&mut self, now: Instant, delivery: &Delivery) {
         match self {
             Self::Node(node) => node.handle_delivery(now, delivery),

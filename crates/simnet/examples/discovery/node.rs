@@ -10,30 +10,9 @@ use bytes::Bytes;
 use devp2p_core::{
     Host as NodeHost, Node as Enode, NodeId, NodeKey, PublicKey, Record, Rng, WallClock,
 };
-use devp2p_discv4::{
-    Config, Discv4, Event, Output, QueryId, Source,
-    wire::{Datagram, Packet, Signer, Target},
-};
 use devp2p_simnet::{Host, Transmit};
 
-use super::keys::StandIn;
-
-/// How nodes sign: with their key, or not at all.
-pub(crate) trait Sign: Signer {
-    fn with_key(key: &NodeKey) -> Self;
-}
-
-impl Sign for NodeKey {
-    fn with_key(key: &NodeKey) -> Self {
-        key.clone()
-    }
-}
-
-impl Sign for StandIn {
-    fn with_key(key: &NodeKey) -> Self {
-        Self(key.public_key())
-    }
-}
+use super::machine::{Discovery, Happening};
 
 /// What stays when a node is restarted.
 #[derive(Clone)]
@@ -51,6 +30,12 @@ impl Identity {
 
     pub(crate) fn public_key(&self) -> PublicKey {
         self.key.public_key()
+    }
+
+    /// Its record in a life that began at this time.
+    pub(crate) fn record(&self, seq: u64) -> Record {
+        let record = Record::builder().seq(seq).ip(self.address.ip());
+        record.tcp(self.address.port()).udp(self.address.port()).sign(&self.key).unwrap()
     }
 
     pub(crate) fn node(&self) -> Enode {
@@ -71,14 +56,14 @@ pub(crate) struct Found {
 }
 
 /// One life of a node.
-pub(crate) struct Node<S: Signer> {
-    pub(crate) machine: Discv4<S>,
+pub(crate) struct Node<D: Discovery> {
+    pub(crate) machine: D,
     own: NodeId,
     now: Instant,
     /// How often its user looks around, and when next.
     pace: Option<Duration>,
     look_at: Option<Instant>,
-    lookups: BTreeMap<QueryId, (Target, Instant)>,
+    lookups: BTreeMap<D::Query, (NodeId, Instant)>,
     /// How many nodes were asked one after the other until somebody named a node. Kept only while
     /// a single lookup runs.
     depths: BTreeMap<NodeId, u32>,
@@ -102,27 +87,18 @@ pub(crate) struct Taps {
     pub(crate) named_unproven: u64,
 }
 
-impl<S: Sign> Node<S> {
+impl<D: Discovery> Node<D> {
     pub(crate) fn new(
         now: Instant,
         clock: WallClock,
         identity: &Identity,
-        config: Config,
+        config: D::Config,
         pace: Option<Duration>,
         rng: &mut Rng,
     ) -> Self {
-        let address = identity.address;
-        let record = Record::builder().seq(clock.unix_secs(now)).ip(address.ip());
-        let record = record.tcp(address.port()).udp(address.port()).sign(&identity.key).unwrap();
+        let record = identity.record(clock.unix_secs(now));
         let mut node = Self {
-            machine: Discv4::new(
-                config,
-                S::with_key(&identity.key),
-                record,
-                rng.seed(),
-                now,
-                clock,
-            ),
+            machine: D::new(config, &identity.key, record, rng.seed(), now, clock),
             own: identity.id,
             now,
             pace,
@@ -142,38 +118,34 @@ impl<S: Sign> Node<S> {
         self.look_at = pace.map(|pace| now + pace.mul_f64(first));
     }
 
-    pub(crate) fn lookup(&mut self, now: Instant, target: Target) {
+    pub(crate) fn lookup(&mut self, now: Instant, target: [u8; 64]) {
         self.now = now;
-        let id = devp2p_kad::Id::new(*target.id().as_bytes());
-        let start = self.machine.table().closest_known(&id, 16).into_iter();
-        self.depths = start.map(|(id, _)| (NodeId::new(*id.as_bytes()), 1)).collect();
-        let query = self.machine.lookup(now, target);
+        let (query, target) = self.machine.lookup(now, target);
+        self.depths = self.machine.start(target).into_iter().map(|id| (id, 1)).collect();
         self.lookups.insert(query, (target, now));
     }
 
     /// The ids in its table, and where they are.
     pub(crate) fn table(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> {
-        let entries = self.machine.table().entries().map(|entry| entry.value());
-        entries.map(|contact| (contact.node().id(), contact.endpoint()))
+        self.machine.table().into_iter()
     }
 
-    fn handle_event(&mut self, event: Event) {
-        match event {
-            Event::LookupDone { query, nodes } => {
+    fn handle(&mut self, happening: Happening<D::Query>) {
+        match happening {
+            Happening::Found(query, nodes) => {
                 let Some((target, since)) = self.lookups.remove(&query) else { return };
-                let nodes: Vec<_> = nodes.iter().map(Enode::id).collect();
                 let hops = nodes.first().and_then(|id| self.depths.get(id));
                 let hops = hops.copied().unwrap_or(0);
                 let took = self.now - since;
-                self.found.push(Found { target: target.id(), nodes, took, hops });
+                self.found.push(Found { target, nodes, took, hops });
             }
-            Event::Failed { query, error } if self.lookups.contains_key(&query) => {
+            Happening::Failed(query, error) if self.lookups.contains_key(&query) => {
                 panic!("a lookup failed: {error}");
             }
-            Event::Sighting { node, source: Source::Neighbors(by) } if !self.lookups.is_empty() => {
+            Happening::Named { node, by } if !self.lookups.is_empty() => {
                 if let Some(depth) = self.depths.get(&by) {
                     let depth = depth + 1;
-                    self.depths.entry(node.id()).or_insert(depth);
+                    self.depths.entry(node).or_insert(depth);
                 }
             }
             _ => {}
@@ -187,12 +159,9 @@ impl<S: Sign> Node<S> {
         if !self.taps.audits {
             return;
         }
-        let packet = Datagram::parse(bytes).and_then(|datagram| datagram.packet());
-        let Ok(Packet::Neighbors(neighbors)) = packet else { return };
-        for neighbor in neighbors.nodes {
+        for (id, endpoint) in D::named(bytes) {
             self.taps.named += 1;
-            let id = NodeId::from(neighbor.public_key);
-            if !self.machine.is_bonded(self.now, id, neighbor.udp_addr()) {
+            if !self.machine.has_proved(self.now, id, endpoint) {
                 self.taps.named_unproven += 1;
             }
         }
@@ -203,7 +172,7 @@ impl<S: Sign> Node<S> {
     }
 }
 
-impl<S: Sign> Host for Node<S> {
+impl<D: Discovery> Host for Node<D> {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         self.now = now;
         if self.taps.records {
@@ -223,13 +192,12 @@ impl<S: Sign> Host for Node<S> {
 
     fn poll_transmit(&mut self) -> Option<Transmit> {
         loop {
-            match self.machine.poll_output()? {
-                Output::Event(event) => self.handle_event(event),
-                Output::Transmit(transmit) => {
+            match self.machine.poll()? {
+                Happening::Transmit(transmit) => {
                     self.note_sent(transmit.to, &transmit.bytes);
                     return Some(Transmit::datagram(transmit.to, transmit.bytes));
                 }
-                _ => {}
+                happening => self.handle(happening),
             }
         }
     }

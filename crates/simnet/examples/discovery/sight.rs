@@ -7,12 +7,8 @@ use std::{
 };
 
 use devp2p_core::NodeId;
-use devp2p_discv4::wire::Target;
 
-use super::{
-    network::Network,
-    node::{Found, Sign},
-};
+use super::{machine::Discovery, network::Network, node::Found};
 
 /// The nodes that a lookup is to find.
 pub(crate) const K: usize = 16;
@@ -42,7 +38,7 @@ impl fmt::Display for Sharpness {
     }
 }
 
-impl<S: Sign> Network<S> {
+impl<D: Discovery> Network<D> {
     /// Lets each of these nodes look for a random target, all at once, and waits for the results.
     pub(crate) fn look_around(&mut self, nodes: &[usize]) -> Vec<(usize, Found)> {
         for &at in nodes {
@@ -50,7 +46,7 @@ impl<S: Sign> Network<S> {
             self.rng.fill(&mut target);
             self.with(at, |node, now| {
                 node.found.clear();
-                node.lookup(now, Target::new(target));
+                node.lookup(now, target);
             });
         }
         let hosts: Vec<_> = nodes.iter().map(|&at| self.nodes[at].1).collect();
@@ -137,7 +133,7 @@ impl<S: Sign> Network<S> {
 
     /// How many nodes each table has, the fewest first.
     pub(crate) fn table_sizes(&self, nodes: &[usize]) -> Vec<usize> {
-        let mut sizes: Vec<_> = nodes.iter().map(|&at| self.at(at).machine.table().len()).collect();
+        let mut sizes: Vec<_> = nodes.iter().map(|&at| self.at(at).table().count()).collect();
         sizes.sort_unstable();
         sizes
     }

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use devp2p_core::NodeKey;
+use devp2p_discv4::{Config, Discv4};
 use devp2p_simnet::{assert_repeats, for_seeds};
 
 use crate::discovery::{
     keys::StandIn,
+    machine::Sign,
     network::{Network, Plan},
-    node::Sign,
 };
 
 const NODES: usize = 200;
 
-fn network<S: Sign>(seed: u64) -> Network<S> {
-    let mut plan = Plan::small(NODES);
+fn network<S: Sign>(seed: u64) -> Network<Discv4<S>> {
+    let mut plan = Plan::<Config>::small(NODES);
     plan.config.request_records = true;
     Network::new(seed, plan)
 }
@@ -43,9 +44,9 @@ fn from_one_bootnode_everybody_is_found() {
 #[test]
 fn one_seed_one_trace() {
     fn trace<S: Sign>(seed: u64) -> u64 {
-        let mut plan = Plan::small(NODES);
+        let mut plan = Plan::<Config>::small(NODES);
         (plan.config.request_records, plan.join) = (true, Duration::from_secs(1));
-        let mut network = Network::<S>::new(seed, plan);
+        let mut network = Network::<Discv4<S>>::new(seed, plan);
         network.run_for(1);
         assert!(network.world.statistics().delivered > 5_000);
         network.world.trace()

@@ -6,8 +6,9 @@ use std::{
 };
 
 use devp2p_core::NodeId;
-use devp2p_discv4::wire::{
-    Endpoint, EnrRequest, EnrResponse, FindNode, Neighbors, Packet, Ping, Pong, Target,
+use devp2p_discv4::{
+    Discv4,
+    wire::{Endpoint, EnrRequest, EnrResponse, FindNode, Neighbors, Packet, Ping, Pong, Target},
 };
 use devp2p_simnet::{HostId, Transmit};
 
@@ -37,7 +38,7 @@ const ENOUGH: usize = 30;
 
 /// Each source is in a prefix of its own.
 struct Meter {
-    network: Network<StandIn>,
+    network: Network<Discv4<StandIn>>,
     to: SocketAddr,
     sources: u8,
 }
@@ -46,7 +47,7 @@ fn run(seed: u64, nodes: usize) -> Vec<f64> {
     let mut plan = Plan::small(nodes.min(ENOUGH));
     // What is lost would make it look better.
     plan.links.loss = 0.0;
-    let mut network = Network::<StandIn>::new(seed, plan);
+    let mut network = Network::<Discv4<StandIn>>::new(seed, plan);
     network.run_for(30);
     let to = network.nodes[seed as usize % network.nodes.len()].0.address;
     let mut meter = Meter { network, to, sources: 0 };

@@ -8,6 +8,8 @@ use std::{
 
 use devp2p_core::NodeId;
 
+use devp2p_discv4::Discv4;
+
 use super::{Attack, Bar, Measure};
 use crate::discovery::{
     keys::{MINED, StandIn, mined},
@@ -32,7 +34,7 @@ const PINGS: usize = 5;
 const SECS: u64 = 40;
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
-    let mut network = Network::<StandIn>::new(seed, Plan::small(nodes));
+    let mut network = Network::<Discv4<StandIn>>::new(seed, Plan::small(nodes));
     network.run_for(40);
     let victim = 1 + (seed as usize % (nodes - 1));
     let identity = network.nodes[victim].0.clone();

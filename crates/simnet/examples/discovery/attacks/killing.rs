@@ -4,34 +4,36 @@ use std::time::Duration;
 
 use super::{Attack, Bar, Measure};
 use crate::discovery::{
-    keys::StandIn,
+    machine::Discovery,
     network::{Network, Plan},
 };
 
-pub(crate) const ATTACK: Attack = Attack {
-    name: "30 % of the nodes killed at once",
-    measures: &[
-        Measure { what: "of the table entries, dead at once", bar: Bar::Counted },
-        Measure {
-            what: "120 s later, of the survivors, those whose lookup finds 15 of 16",
-            bar: Bar::AtLeast(0.95),
-        },
-        Measure { what: "120 s later, of the nearest nodes, found", bar: Bar::AtLeast(0.98) },
-        Measure {
-            what: "120 s later, of the survivors, listed in a table",
-            bar: Bar::AtLeast(0.99),
-        },
-        Measure { what: "5 min later, of the table entries, dead", bar: Bar::AtMost(0.05) },
-    ],
-    run,
-    nodes: 500,
-};
+pub(crate) const fn attack<D: Discovery>() -> Attack {
+    Attack {
+        name: "30 % of the nodes killed at once",
+        measures: &[
+            Measure { what: "of the table entries, dead at once", bar: Bar::Counted },
+            Measure {
+                what: "120 s later, of the survivors, those whose lookup finds 15 of 16",
+                bar: Bar::AtLeast(0.95),
+            },
+            Measure { what: "120 s later, of the nearest nodes, found", bar: Bar::AtLeast(0.98) },
+            Measure {
+                what: "120 s later, of the survivors, listed in a table",
+                bar: Bar::AtLeast(0.99),
+            },
+            Measure { what: "5 min later, of the table entries, dead", bar: Bar::AtMost(0.05) },
+        ],
+        run: run::<D>,
+        nodes: 500,
+    }
+}
 
-fn run(seed: u64, nodes: usize) -> Vec<f64> {
+fn run<D: Discovery>(seed: u64, nodes: usize) -> Vec<f64> {
     let mut plan = Plan::small(nodes);
     plan.pace = Some(Duration::from_secs(40));
     let links = plan.links;
-    let mut network = Network::<StandIn>::new(seed, plan);
+    let mut network = Network::<D>::new(seed, plan);
     network.run_for(60);
     // The bootnode is not among them: who starts anew needs one.
     let others: Vec<_> = (1..nodes).collect();

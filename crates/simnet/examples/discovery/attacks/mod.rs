@@ -11,6 +11,11 @@ mod replay;
 mod skew;
 mod unsolicited;
 
+use devp2p_discv4::Discv4;
+use devp2p_discv5::Discv5;
+
+use super::keys::StandIn;
+
 /// Something that happens to a network, and what must hold then.
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
@@ -34,17 +39,25 @@ pub(crate) enum Bar {
     Counted,
 }
 
-pub(crate) const ALL: &[Attack] = &[
+/// What is done to discovery v4.
+pub(crate) const V4: &[Attack] = &[
     reflection::ATTACK,
     unsolicited::ATTACK,
     replay::ATTACK,
     amplification::ATTACK,
     false_friends::ATTACK,
     skew::ATTACK,
-    loss::ATTACK,
-    killing::ATTACK,
-    partition::ATTACK,
+    loss::attack::<Discv4<StandIn>>(),
+    killing::attack::<Discv4<StandIn>>(),
+    partition::attack::<Discv4<StandIn>>(),
     nats::ATTACK,
+];
+
+/// What is done to discovery v5.
+pub(crate) const V5: &[Attack] = &[
+    loss::attack::<Discv5<StandIn>>(),
+    killing::attack::<Discv5<StandIn>>(),
+    partition::attack::<Discv5<StandIn>>(),
 ];
 
 impl Attack {

@@ -2,6 +2,8 @@
 
 use devp2p_simnet::NatKind;
 
+use devp2p_discv4::Discv4;
+
 use super::{Attack, Bar, Measure};
 use crate::discovery::{
     keys::StandIn,
@@ -27,7 +29,7 @@ pub(crate) const ATTACK: Attack = Attack {
 };
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
-    let mut network = Network::<StandIn>::empty(seed, Plan::small(nodes));
+    let mut network = Network::<Discv4<StandIn>>::empty(seed, Plan::small(nodes));
     let (mut public, mut hidden, mut cones) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..nodes {
         let kind = match n % 10 {

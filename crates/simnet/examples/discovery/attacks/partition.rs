@@ -4,29 +4,34 @@ use std::time::Duration;
 
 use super::{Attack, Bar, Measure};
 use crate::discovery::{
-    keys::StandIn,
+    machine::Discovery,
     network::{Network, Plan},
 };
 
-pub(crate) const ATTACK: Attack = Attack {
-    name: "a partition of 10 minutes, 60 s after it",
-    measures: &[
-        Measure { what: "before it heals, of the table entries, out of reach", bar: Bar::Counted },
-        Measure {
-            what: "everybody reaches everybody, from table to table",
-            bar: Bar::AtLeast(1.0),
-        },
-        Measure { what: "of the nearest nodes, found in lookups", bar: Bar::AtLeast(0.9) },
-    ],
-    run,
-    nodes: 50,
-};
+pub(crate) const fn attack<D: Discovery>() -> Attack {
+    Attack {
+        name: "a partition of 10 minutes, 60 s after it",
+        measures: &[
+            Measure {
+                what: "before it heals, of the table entries, out of reach",
+                bar: Bar::Counted,
+            },
+            Measure {
+                what: "everybody reaches everybody, from table to table",
+                bar: Bar::AtLeast(1.0),
+            },
+            Measure { what: "of the nearest nodes, found in lookups", bar: Bar::AtLeast(0.9) },
+        ],
+        run: run::<D>,
+        nodes: 50,
+    }
+}
 
-fn run(seed: u64, nodes: usize) -> Vec<f64> {
+fn run<D: Discovery>(seed: u64, nodes: usize) -> Vec<f64> {
     let mut plan = Plan::small(nodes);
     // Whoever has enough peers looks for none.
     plan.pace = None;
-    let mut network = Network::<StandIn>::new(seed, plan);
+    let mut network = Network::<D>::new(seed, plan);
     network.run_for(20);
     let (near, far): (Vec<_>, Vec<_>) = (0..nodes).partition(|at| at % 2 == 0);
     let hosts: Vec<_> = far.iter().map(|&at| network.nodes[at].1).collect();

@@ -2,6 +2,8 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
+use devp2p_discv4::Discv4;
+
 use super::{Attack, Bar, Measure};
 use crate::discovery::{
     keys::StandIn,
@@ -33,7 +35,7 @@ const SECS: u64 = 10;
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
     let mut plan = Plan::small(nodes);
     plan.pace = None;
-    let mut network = Network::<StandIn>::new(seed, plan);
+    let mut network = Network::<Discv4<StandIn>>::new(seed, plan);
     network.run_for(10);
 
     let victim = network.add_probe(VICTIM);

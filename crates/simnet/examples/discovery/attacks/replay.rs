@@ -9,6 +9,8 @@ use std::{
 
 use devp2p_simnet::Transmit;
 
+use devp2p_discv4::Discv4;
+
 use super::{Attack, Bar, Measure};
 use crate::discovery::{
     keys::StandIn,
@@ -34,7 +36,7 @@ const SECS: u64 = 10;
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
     let mut plan = Plan::small(nodes);
     plan.pace = None;
-    let mut network = Network::<StandIn>::new(seed, plan);
+    let mut network = Network::<Discv4<StandIn>>::new(seed, plan);
     network.run_for(15);
     let victim = 1 + (seed as usize % (nodes - 1));
     network.with(victim, |node, now| {
@@ -52,7 +54,7 @@ fn run(seed: u64, nodes: usize) -> Vec<f64> {
     let (identity, host) = network.nodes[victim].clone();
     let node = network.node(&identity, network.clock);
     network.world.restart(host, Member::Node(Box::new(node)));
-    let replay = |network: &mut Network<StandIn>| {
+    let replay = |network: &mut Network<Discv4<StandIn>>| {
         for (from, bytes) in &packets {
             network.with_probe(listener, |probe, _| {
                 let packet = Transmit::datagram(identity.address, bytes.clone());

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use devp2p_core::WallClock;
 
+use devp2p_discv4::Discv4;
+
 use super::{Attack, Bar, Measure};
 use crate::discovery::{
     keys::StandIn,
@@ -31,7 +33,7 @@ pub(crate) const ATTACK: Attack = Attack {
 const SKEW: Duration = Duration::from_secs(60);
 
 fn run(seed: u64, nodes: usize) -> Vec<f64> {
-    let mut network = Network::<StandIn>::empty(seed, Plan::small(nodes));
+    let mut network = Network::<Discv4<StandIn>>::empty(seed, Plan::small(nodes));
     let anchor = network.world.now();
     let late = WallClock::new(anchor, BEGIN.saturating_sub(SKEW));
     let early = WallClock::new(anchor, BEGIN + SKEW);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use devp2p_discv4::{
-    DropCause,
+    Discv4, DropCause,
     wire::{Endpoint, Neighbors, Packet, Pong},
 };
 
@@ -44,7 +44,7 @@ fn run(seed: u64, nodes: usize) -> Vec<f64> {
     // only the one whom nobody knows sends what it was not asked for.
     let asks = !seed.is_multiple_of(2);
     plan.pace = Some(Duration::from_secs(15));
-    let mut network = Network::<StandIn>::new(seed, plan);
+    let mut network = Network::<Discv4<StandIn>>::new(seed, plan);
     network.run_for(25);
     network.set_pace(asks.then_some(Duration::from_secs(5)));
     // What was asked before is over.
@@ -91,14 +91,14 @@ fn run(seed: u64, nodes: usize) -> Vec<f64> {
     vec![packets as f64, with_named as f64, proved as f64, known.found]
 }
 
-fn neighbors(network: &Network<StandIn>, round: usize) -> Packet {
+fn neighbors(network: &Network<Discv4<StandIn>>, round: usize) -> Packet {
     let named = |n: usize| made_up_neighbor(n, (NAMED, 10_000 + n as u16).into());
     let nodes = (12 * round..12 * (round + 1)).map(named).collect();
     let expiration = network.clock.unix_secs(network.world.now()) + 20;
     Packet::Neighbors(Neighbors { nodes, expiration })
 }
 
-fn pong(network: &mut Network<StandIn>, to: SocketAddr) -> Packet {
+fn pong(network: &mut Network<Discv4<StandIn>>, to: SocketAddr) -> Packet {
     let expiration = network.clock.unix_secs(network.world.now()) + 20;
     let ping_hash = network.rng.seed();
     Packet::Pong(Pong { to: Endpoint::new(to, to.port()), ping_hash, expiration, enr_seq: None })

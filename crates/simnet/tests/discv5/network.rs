@@ -1,0 +1,46 @@
+//! Networks in which all is true, handshakes and records too.
+
+use std::time::Duration;
+
+use devp2p_core::NodeKey;
+use devp2p_discv5::{Config, Discv5};
+use devp2p_simnet::{assert_repeats, for_seeds};
+
+use crate::discovery::{
+    keys::StandIn,
+    machine::Sign,
+    network::{Network, Plan},
+};
+
+const NODES: usize = 200;
+
+#[test]
+fn from_one_bootnode_everybody_is_found() {
+    for_seeds(1, |seed| {
+        let mut network = Network::<Discv5<NodeKey>>::new(seed, Plan::small(NODES));
+        network.run_for(15);
+        let all = network.alive();
+        let (listed, sizes) = (network.listed(&all), network.table_sizes(&all));
+        let from = network.choose(&all, 30);
+        let found = network.known(&from, &all);
+        println!("seed {seed}: {listed} listed, {sizes:?} in the tables, found {found}");
+        assert_eq!(listed, 1.0);
+        assert!(sizes[0] >= 10 && found.found > 0.97 && found.nearly > 0.9);
+        assert!(network.is_connected(&all));
+    });
+}
+
+#[test]
+fn one_seed_one_trace() {
+    fn trace<S: Sign>(seed: u64) -> u64 {
+        let mut plan = Plan::<Config>::small(NODES);
+        plan.join = Duration::from_secs(1);
+        let mut network = Network::<Discv5<S>>::new(seed, plan);
+        network.run_for(1);
+        assert!(network.world.statistics().delivered > 5_000);
+        network.world.trace()
+    }
+    for_seeds(1, |seed| _ = assert_repeats(seed, trace::<NodeKey>));
+    for_seeds(3, |seed| _ = assert_repeats(seed, trace::<StandIn>));
+    assert_ne!(trace::<StandIn>(7), trace::<StandIn>(8));
+}
