@@ -261,6 +261,29 @@ fn whoareyou_without_a_request_or_from_elsewhere_is_ignored() {
 }
 
 #[test]
+fn there_is_one_handshake_with_a_node_at_a_time() {
+    let mut world = World::one();
+    let mut bob = Stranger::new(1);
+    bob.connect(&mut world, 0);
+    bob.session = None;
+    let (first, second) = (world.ping(0, &bob.node()), world.ping(0, &bob.node()));
+    let got = bob.receive(&mut world);
+    let [Got::Unopened(one), Got::Unopened(two)] = got[..] else { panic!("{got:?}") };
+    bob.challenge(&mut world, 0, one);
+    let ping = bob.messages(&mut world).remove(0);
+    bob.challenge(&mut world, 0, two);
+    assert!(bob.receive(&mut world).is_empty());
+    assert_eq!(world.peers[0].dropped(DropCause::Unsolicited), 1);
+    bob.pong(&mut world, 0, &ping);
+    assert!(world.peers[0].is_ponged(first));
+    // After that there may be another.
+    bob.challenge(&mut world, 0, two);
+    let ping = bob.messages(&mut world).remove(0);
+    bob.pong(&mut world, 0, &ping);
+    assert!(world.peers[0].is_ponged(second));
+}
+
+#[test]
 fn a_whoareyou_that_was_lost_is_answered_when_it_comes_again() {
     let mut world = World::one();
     let mut bob = Stranger::new(1);

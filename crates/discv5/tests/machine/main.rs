@@ -6,6 +6,7 @@ mod answers;
 mod handshakes;
 mod hostile;
 mod limits;
+mod random;
 mod serving;
 mod sessions;
 mod talks;

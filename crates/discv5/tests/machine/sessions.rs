@@ -121,6 +121,59 @@ fn crossing_handshakes_settle_on_one_session() {
 }
 
 #[test]
+fn of_two_handshakes_that_crossed_that_of_the_smaller_id_is_used() {
+    for (number, is_ours_proved_first) in (1..7).flat_map(|n| [(n, true), (n, false)]) {
+        let mut world = World::one();
+        let mut bob = Stranger::new(number);
+        // Both knock, and both are asked who they are.
+        world.ping(0, &bob.node());
+        let nonce = bob.unopened(&mut world);
+        bob.knock(&mut world, 0);
+        let whoareyou = bob.whoareyou(&mut world);
+        bob.challenge(&mut world, 0, nonce);
+        let ping = bob.messages(&mut world).remove(0);
+        let ours = bob.session.take();
+        let both = if is_ours_proved_first {
+            bob.session = ours;
+            bob.pong(&mut world, 0, &ping);
+            let ours = bob.session.take();
+            bob.handshake(&mut world, 0, &whoareyou);
+            assert_eq!(bob.answers(&mut world).len(), 1);
+            (ours, bob.session.take())
+        } else {
+            bob.handshake(&mut world, 0, &whoareyou);
+            assert_eq!(bob.answers(&mut world).len(), 1);
+            let theirs = std::mem::replace(&mut bob.session, ours);
+            bob.pong(&mut world, 0, &ping);
+            (bob.session.take(), theirs)
+        };
+        let is_ours_smaller = world.peers[0].id() < bob.id();
+        bob.session = if is_ours_smaller { both.0 } else { both.1 };
+        world.ping(0, &bob.node());
+        let used = bob.messages(&mut world);
+        assert_eq!(used.len(), 1, "{number} {is_ours_proved_first} {is_ours_smaller}");
+    }
+}
+
+#[test]
+fn what_waits_for_a_whoareyou_is_sent_when_the_other_side_comes_by_itself() {
+    let mut world = World::one();
+    let mut bob = Stranger::new(1);
+    let query = world.ping(0, &bob.node());
+    bob.unopened(&mut world);
+    bob.knock(&mut world, 0);
+    let whoareyou = bob.whoareyou(&mut world);
+    let to = world.peers[0].machine.record().clone();
+    let ping = bob.ping_message().to_bytes().unwrap();
+    let packet = bob.handshake_packet(&to, &whoareyou, &ping);
+    world.deliver(bob.endpoint, 0, &packet);
+    let messages = bob.messages(&mut world);
+    let [ping, ..] = &messages[..] else { panic!("{messages:?}") };
+    bob.pong(&mut world, 0, ping);
+    assert!(world.peers[0].is_ponged(query));
+}
+
+#[test]
 fn a_changed_address_means_a_new_handshake() {
     let mut world = World::one();
     let mut alice = Stranger::new(1);

@@ -344,6 +344,17 @@ impl Stranger {
         mine.iter().map(|sent| self.read(&sent.bytes)).collect()
     }
 
+    /// As [`receive`](Self::receive), where it may not know what to make of a handshake.
+    pub(crate) fn receive_any(&mut self, world: &mut World) -> Vec<Got> {
+        let (id, expected) = (self.id(), self.challenge.is_some());
+        let is_readable = |sent: &Sent| {
+            let kind = masking(id).peek(&sent.bytes).map(|peek| peek.kind());
+            kind.is_ok_and(|kind| kind != PacketKind::Handshake || expected)
+        };
+        world.sent.retain(|sent| sent.to != self.endpoint || is_readable(sent));
+        self.receive(world)
+    }
+
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Got {
         match masking(self.id()).decode(bytes).unwrap() {
             Packet::WhoAreYou(whoareyou) => Got::WhoAreYou(whoareyou),
