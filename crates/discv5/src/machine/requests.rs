@@ -210,8 +210,9 @@ impl Requests {
                 by_nonce: BTreeMap::new(),
                 by_time: VecDeque::new(),
             },
-            // An answer to an earlier run of ours answers nothing.
-            next: rng.next_u64(),
+            // An answer to an earlier run of ours answers nothing. The highest bit is always set: there
+            // are nodes that take ids for numbers, and answer without their leading zeros.
+            next: 1 << 63 | rng.next_u64() >> 2,
         }
     }
 
@@ -398,5 +399,21 @@ impl Lost {
         }
         self.by_time.push_back((now, nonce));
         self.by_nonce.insert(nonce, peer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_no_leading_zeros() {
+        for seed in 0..=u8::MAX {
+            let mut rng = Rng::from_seed([seed; 32]);
+            let mut requests = Requests::new(&Config::default(), &mut rng);
+            let id = requests.next_number().id();
+            assert_eq!(id.as_bytes().len(), 8);
+            assert_ne!(id.as_bytes()[0], 0);
+        }
     }
 }
