@@ -9,12 +9,12 @@ use std::{
 };
 
 use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
-use devp2p_core::{Host, Node};
+use devp2p_core::{DiscoveryVersion, Host, Node};
 
 use crate::{
     eth::{Chain, ForkId},
     failure::{Failure, one_line},
-    hex,
+    hex::{self, TextOrHex},
     network::Network,
 };
 
@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// Speak node discovery v4
     #[command(subcommand)]
     Discv4(Discv4Command),
+    /// Speak node discovery v5
+    #[command(subcommand)]
+    Discv5(Discv5Command),
     /// Work with node keys
     #[command(subcommand)]
     Key(KeyCommand),
@@ -97,30 +100,61 @@ pub(crate) enum Discv4Command {
     /// Run a node of discovery alone, which prints its record, until it is interrupted
     ///
     /// With --events or --json, prints a line per event too.
-    Listen(Discv4Listen),
+    Listen(ListenArgs),
+    #[command(flatten)]
+    Ask(AskCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Discv5Command {
+    /// Run a node of discovery alone, which prints its record, until it is interrupted
+    ///
+    /// With --events or --json, prints a line per event too.
+    Listen(Discv5ListenArgs),
+    #[command(flatten)]
+    Ask(AskCommand),
+    /// Send a node a request of another protocol (TALKREQ), and print the answer
+    ///
+    /// The answer is printed as --request is written. An empty one, 0x, may say that the node does
+    /// not know the protocol.
+    Talk(TalkArgs),
+}
+
+/// What a node of either version can be asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskCommand {
     /// Ping a node, and print how long the answer took
-    Ping(Discv4Query),
+    Ping(AskArgs),
     /// Ask a node for its record, and print it
     #[command(name = "requestenr")]
-    RequestEnr(Discv4Query),
+    RequestEnr(AskArgs),
     /// Find a node's newest record, and print it
     ///
     /// The node is asked itself where its address is known, and looked for among other nodes where
     /// it does not answer.
-    Resolve(Discv4Query),
+    Resolve(AskArgs),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Discv4Listen {
+pub(crate) struct ListenArgs {
     /// Print a line per event; --json prints them in any case
     #[arg(long)]
     pub(crate) events: bool,
     #[command(flatten)]
-    pub(crate) discv4: Discv4Args,
+    pub(crate) discovery: DiscoveryArgs,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Discv4Query {
+pub(crate) struct Discv5ListenArgs {
+    /// Answer requests of this protocol (TALKREQ) with what they hold: text, or hex digits after 0x
+    #[arg(long, value_name = "PROTOCOL")]
+    pub(crate) echo: Option<TextOrHex>,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
     /// The node: an enode URL or a record (ENR)
     pub(crate) node: Node,
     /// Ask again while there is no answer, for so many seconds; otherwise each is asked once
@@ -128,11 +162,23 @@ pub(crate) struct Discv4Query {
         value_parser = clap::value_parser!(u16).range(0..=3_600))]
     pub(crate) timeout: u16,
     #[command(flatten)]
-    pub(crate) discv4: Discv4Args,
+    pub(crate) discovery: DiscoveryArgs,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Discv4Args {
+pub(crate) struct TalkArgs {
+    /// The name of the protocol: text, or hex digits after 0x
+    #[arg(long)]
+    pub(crate) protocol: TextOrHex,
+    /// The request: text, or hex digits after 0x
+    #[arg(long, default_value = "")]
+    pub(crate) request: TextOrHex,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiscoveryArgs {
     #[command(flatten)]
     pub(crate) key: KeyArgs,
     /// The UDP address of this node; port 0 takes a free one. Otherwise any address from which the
@@ -172,11 +218,11 @@ pub(crate) struct SearchArgs {
 }
 
 impl SearchArgs {
-    /// The nodes to begin with.
-    pub(crate) fn bootnodes(&self) -> Result<Vec<Node>, Failure> {
+    /// The nodes that this version of discovery begins with.
+    pub(crate) fn bootnodes(&self, version: DiscoveryVersion) -> Result<Vec<Node>, Failure> {
         match self.network {
             Some(network) if self.bootnodes.is_empty() => {
-                network.bootnodes().map_err(Failure::work)
+                network.bootnodes(version).map_err(Failure::work)
             }
             _ => Ok(self.bootnodes.clone()),
         }

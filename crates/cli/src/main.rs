@@ -8,7 +8,7 @@ mod args;
 mod clock;
 mod demo;
 mod devnet;
-mod discv4;
+mod discovery;
 mod eth;
 mod failure;
 mod hex;
@@ -38,7 +38,8 @@ fn main() -> ExitCode {
     log_to_stderr(cli.verbose);
     let result = match cli.command {
         Command::Devnet(args) => devnet::run(&args),
-        Command::Discv4(command) => discv4::run(command),
+        Command::Discv4(command) => discovery::v4::run(command),
+        Command::Discv5(command) => discovery::v5::run(command),
         Command::Key(command) => key::run(command),
         Command::Run(args) => run::run(args),
     };

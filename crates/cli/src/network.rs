@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use devp2p_core::{Node, ParseNodeError};
+use devp2p_core::{DiscoveryVersion, Node, ParseNodeError};
 
 use crate::eth::{Chain, ForkId, Forks, Position};
 
@@ -16,9 +16,10 @@ pub(crate) enum Network {
 }
 
 impl Network {
-    /// Its bootnodes. The tests read all of them.
-    pub(crate) fn bootnodes(self) -> Result<Vec<Node>, ParseNodeError> {
-        let lines = self.list().lines().map(str::trim);
+    /// The bootnodes of this version of discovery, which for v5 are those of every network, as in
+    /// geth. The tests read all of them.
+    pub(crate) fn bootnodes(self, version: DiscoveryVersion) -> Result<Vec<Node>, ParseNodeError> {
+        let lines = self.list(version).lines().map(str::trim);
         lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::parse).collect()
     }
 
@@ -36,11 +37,12 @@ impl Network {
     }
 
     /// A node a line, and where they are from.
-    const fn list(self) -> &'static str {
-        match self {
-            Self::Hoodi => include_str!("../data/bootnodes/hoodi.txt"),
-            Self::Mainnet => include_str!("../data/bootnodes/mainnet.txt"),
-            Self::Sepolia => include_str!("../data/bootnodes/sepolia.txt"),
+    const fn list(self, version: DiscoveryVersion) -> &'static str {
+        match (version, self) {
+            (DiscoveryVersion::V5, _) => include_str!("../data/bootnodes/v5.txt"),
+            (_, Self::Hoodi) => include_str!("../data/bootnodes/hoodi.txt"),
+            (_, Self::Mainnet) => include_str!("../data/bootnodes/mainnet.txt"),
+            (_, Self::Sepolia) => include_str!("../data/bootnodes/sepolia.txt"),
         }
     }
 }
@@ -133,16 +135,24 @@ mod tests {
 
     #[test]
     fn every_bootnode_can_be_pinged() {
-        let mut ids = BTreeSet::new();
-        for network in Network::value_variants() {
-            assert!(network.list().contains("# Source: github.com/"), "{network:?}");
+        let lists =
+            Network::value_variants().iter().map(|network| (*network, DiscoveryVersion::V4));
+        let mut v4_ids = BTreeSet::new();
+        for (network, version) in lists.chain([(Network::Mainnet, DiscoveryVersion::V5)]) {
+            let what = format!("{network:?} {version:?}");
+            assert!(network.list(version).contains("# Source: github.com/"), "{what}");
             // Reading a record verifies its signature.
-            let bootnodes = network.bootnodes().unwrap();
-            assert!(bootnodes.len() >= 5, "{network:?}: {bootnodes:?}");
+            let bootnodes = network.bootnodes(version).unwrap();
+            assert!(bootnodes.len() >= 5, "{what}: {bootnodes:?}");
+            let mut ids = BTreeSet::new();
             for node in bootnodes {
-                let addr = node.udp_addr().unwrap_or_else(|| panic!("{network:?}: {node:?}"));
-                assert_eq!(classify(addr.ip()), EndpointClass::Global, "{network:?}: {node:?}");
-                assert!(ids.insert(node.id()), "{network:?}: {node:?} twice");
+                let addr = node.udp_addr().unwrap_or_else(|| panic!("{what}: {node:?}"));
+                assert_eq!(classify(addr.ip()), EndpointClass::Global, "{what}: {node:?}");
+                assert!(ids.insert(node.id()), "{what}: {node:?} twice");
+            }
+            if version == DiscoveryVersion::V4 {
+                assert!(v4_ids.is_disjoint(&ids), "{what}: of another network");
+                v4_ids.extend(ids);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, io};
 
-use devp2p_core::{NodeId, NodeKey};
+use devp2p_core::{DiscoveryVersion, NodeId, NodeKey};
 use devp2p_peer::{Direction, Protocol};
 use devp2p_server::{Config, Event, Events, FileNodeDb, Handle, Server, StartError};
 use tokio::sync::mpsc;
@@ -70,7 +70,7 @@ fn not_started(args: &RunArgs, error: StartError) -> Failure {
 }
 
 fn server(args: &RunArgs, key: NodeKey, reporter: &Reporter) -> Result<Server, Failure> {
-    let bootnodes = args.search.bootnodes()?;
+    let bootnodes = args.search.bootnodes(DiscoveryVersion::V4)?;
     let chain = args.chain(clock::unix())?;
     let mut builder = Server::builder(key).configure(|config| {
         config.bootstrap_nodes = bootnodes;

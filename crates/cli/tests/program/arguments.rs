@@ -24,6 +24,7 @@ fn bad_arguments_are_told_in_one_line_with_exit_code_2() {
     let own = "enode://4f355bdcb7cc0af728ef3cceb9615d90684bb5b2ca5f859ab0f0b704075871aa\
         385b6b1b8ead809ca67454d9683fcf2ba03456d6fe2c4abe2b07f0fbdbb2f1c1@127.0.0.1:1";
     let listed = format!("{own},{enode}");
+    let long = "x".repeat(1_280);
     let genesis = "d4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3";
 
     let cases: &[(&[&str], &[&str])] = &[
@@ -76,6 +77,21 @@ fn bad_arguments_are_told_in_one_line_with_exit_code_2() {
             &["--nodedb", "/dev/null/x"],
         ),
         (&["discv4", "listen", "--addr", "192.0.2.1:0"], &["cannot listen on 192.0.2.1:0"]),
+        (&["discv5"], &["a command is missing"]),
+        (&["discv5", "ping", enode, "--addr", LOOPBACK], &["no UDP endpoint"]),
+        (&["discv5", "resolve", enode], &["no UDP endpoint", "--bootnodes"]),
+        (&["discv5", "listen", "--echo", "0x1"], &["'0x1'", "--echo", "odd number"]),
+        (&["discv5", "talk", own], &["--protocol"]),
+        (&["discv5", "talk", own, "--protocol", "0xx1"], &["'0xx1'", "--protocol", "not a hex"]),
+        (
+            &["discv5", "talk", own, "--protocol", "x", "--request", &long, "--addr", LOOPBACK],
+            &["does not fit into a packet"],
+        ),
+        (
+            &["discv5", "talk", own, "--protocol", "x", "--nodekeyhex", &key, "--addr", LOOPBACK],
+            &["our own id"],
+        ),
+        (&["discv4", "listen", "--echo", "x"], &["'--echo'"]),
         (&["run", "--trusted", "enode://"], &["--trusted", "want 128 hex digits"]),
         (&["run", "--maxpeers", "many"], &["'many'", "--maxpeers"]),
         (&["run", "--name", &"x".repeat(300)], &["name", "at most 256 bytes"]),
@@ -135,6 +151,8 @@ fn help_and_version_go_to_stdout() {
         &["key", "--help"],
         &["run", "--help"],
         &["discv4", "--help"],
+        &["discv5", "--help"],
+        &["discv5", "talk", "--help"],
         &["devnet", "--help"],
     ] {
         let output = devp2p(args);

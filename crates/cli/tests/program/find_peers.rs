@@ -2,7 +2,7 @@
 
 use std::net::{TcpListener, UdpSocket};
 
-use devp2p_core::{Node, NodeKey};
+use devp2p_core::{DiscoveryVersion, Node, NodeKey};
 use serde_json::{Value, json};
 
 use crate::{
@@ -80,7 +80,8 @@ fn what_a_file_remembers_is_enough_to_find_a_peer() {
     let (hex, key, _) = identity(0);
     let (_other, other) = start(&[]);
     let path = fresh_path("seeds.nodedb");
-    remember(&path, &key, 1, Some(&enode(&other).parse().unwrap()));
+    let seed = enode(&other).parse().unwrap();
+    remember(&path, &key, 1, Some((&seed, DiscoveryVersion::V4)));
     let (mut node, _) = start(&["--nodekeyhex", hex, "--nodedb", path.to_str().unwrap()]);
     added(&mut node, &other["id"]);
     assert_eq!(node.signal("INT"), (Some(0), String::new()));

@@ -9,11 +9,13 @@
 mod arguments;
 mod devnet;
 #[cfg(unix)]
-mod discv4;
+mod discovery;
 #[cfg(unix)]
 mod find_peers;
 mod key;
 mod memory;
 #[cfg(unix)]
 mod run;
+#[cfg(unix)]
+mod talk;
 mod tool;

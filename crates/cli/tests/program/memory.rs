@@ -16,12 +16,17 @@ pub(crate) fn remembered(path: &Path, key: &NodeKey) -> Remembered {
 }
 
 /// Writes what an earlier run may have left.
-pub(crate) fn remember(path: &Path, key: &NodeKey, seq: u64, seed: Option<&Node>) {
+pub(crate) fn remember(
+    path: &Path,
+    key: &NodeKey,
+    seq: u64,
+    seed: Option<(&Node, DiscoveryVersion)>,
+) {
     let (db, _) = open(path, key);
     db.write_local_seq(seq);
-    if let Some(node) = seed {
+    if let Some((node, version)) = seed {
         let endpoint = node.udp_addr().unwrap();
-        db.write_seed(Seed::new(node.clone(), endpoint, DiscoveryVersion::V4, unix().as_secs()));
+        db.write_seed(Seed::new(node.clone(), endpoint, version, unix().as_secs()));
     }
     db.close();
 }

@@ -1,21 +1,23 @@
 use std::{
-    io,
+    io, mem,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
-use devp2p_core::{DiscoveryVersion, Family, Host, LocalRecord, Node, NodeKey, Rng};
-use devp2p_discv4::{
-    Config, Driver, Event, Events, Handle, Missed, Row, Rows, Service, Socket, Source,
-};
+use devp2p_core::{Family, Host, LocalRecord, Node, NodeKey, Rng};
+use devp2p_discv5::{Missed, Row, Rows, Socket};
 use devp2p_server::{FileNodeDb, NodeDb as _, Remembered};
-use futures::future::join_all;
+use futures::{
+    StreamExt as _,
+    future::join_all,
+    stream::{empty, select},
+};
 use tokio::{net::lookup_host, task::JoinHandle};
 use tracing::warn;
 
-use super::describe;
+use super::{Discovery, Events, Start, describe};
 use crate::{
-    args::Discv4Args,
+    args::DiscoveryArgs,
     clock,
     failure::Failure,
     key,
@@ -23,8 +25,8 @@ use crate::{
 };
 
 /// A running discovery, its socket and its database.
-pub(super) struct Discovery {
-    pub(super) handle: Handle,
+pub(super) struct Running<D> {
+    pub(super) handle: D,
     pub(super) bootnodes: Vec<Node>,
     addr: SocketAddr,
     driver: JoinHandle<io::Result<()>>,
@@ -36,10 +38,10 @@ pub(super) struct Discovery {
     seq: u64,
 }
 
-impl Discovery {
+impl<D: Discovery> Running<D> {
     /// Starts it at this address, to begin with these nodes.
     pub(super) async fn start(
-        args: &Discv4Args,
+        args: &DiscoveryArgs,
         addr: SocketAddr,
         bootnodes: Vec<Node>,
     ) -> Result<Self, Failure> {
@@ -61,13 +63,17 @@ impl Discovery {
             memory.write(devp2p_server::Row::LocalSeq(seq));
         }
         let seed = Rng::from_os().map_err(Failure::work)?.seed();
-        let mut config = Config::default();
-        config.bootstrap_nodes.clone_from(&bootnodes);
-        let local = Arc::new(Mutex::new(local));
-        let (service, handle) = Service::new(config, key, local, remembered.seeds, seed);
+        let (local, seeds) = (Arc::new(Mutex::new(local)), remembered.seeds);
+        let start = Start { socket, key, local, bootnodes: bootnodes.clone(), seeds, seed };
+        let (handle, driver) = D::start(start);
         let (events, rows) = (handle.events(), handle.rows());
-        let driver = tokio::spawn(Driver::new(service, socket));
         Ok(Self { handle, bootnodes, addr, driver, events, rows, memory, seq })
+    }
+
+    /// Has further lines for what happens.
+    pub(super) fn add_events(&mut self, more: Events) {
+        let events = mem::replace(&mut self.events, empty().boxed());
+        self.events = select(events, more).boxed();
     }
 
     /// Prints the node itself: as text, its record.
@@ -92,9 +98,9 @@ impl Discovery {
                 }
                 event = self.events.next() => match event {
                     None => return Ok(()),
-                    Some(Ok(event)) => {
+                    Some(Ok(line)) => {
                         if let Some(printer) = printer {
-                            printer.print(&line(&event))?;
+                            printer.print(&line)?;
                         }
                         self.changed_record()
                     }
@@ -127,8 +133,7 @@ impl Discovery {
         match row {
             Ok(Row::Remember(seed)) => memory.write(devp2p_server::Row::Seed(seed)),
             Ok(Row::Forget(id)) => {
-                let protocol = DiscoveryVersion::V4;
-                memory.write(devp2p_server::Row::Forget { protocol, id });
+                memory.write(devp2p_server::Row::Forget { protocol: D::VERSION, id });
             }
             // A seed less.
             _ => {}
@@ -192,27 +197,5 @@ fn not_bound(addr: SocketAddr, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::AddrNotAvailable => Failure::arguments(what),
         _ => Failure::work(what),
-    }
-}
-
-fn line(event: &Event) -> Line {
-    match event {
-        Event::NodeVerified(node) => describe("verified", node),
-        Event::NodeRemoved(node) => describe("removed", node),
-        Event::RequestTimeout { id, endpoint, kind } => {
-            Line::of_peer("timeout", *id).show("addr", endpoint).show("request", kind)
-        }
-        Event::Sighting { node, source } => {
-            let (source, by) = match source {
-                Source::Neighbors(id) => ("neighbors", Some(id)),
-                _ => ("ping", None),
-            };
-            describe("sighting", node).with("source", source).show_some("by", by)
-        }
-        Event::Vote { voter, endpoint } => {
-            Line::new("vote").show("voter", voter).show("endpoint", endpoint)
-        }
-        // Those of queries and of the database do not come here.
-        _ => Line::new("other"),
     }
 }
