@@ -44,12 +44,8 @@ impl OurDiscovery {
     pub fn start_at(key: NodeKey, address: SocketAddr, bootstrap_nodes: &[Node]) -> Self {
         let socket = Socket::bind(address).expect("the address is free");
         let address = socket.local_addr().expect("a bound socket has an address");
-        let mut local =
-            LocalRecord::new(key.clone(), None, unix_millis()).expect("the clock is sane");
-        local.set_fixed_ip(address.ip());
-        let family = Family::of(address.ip());
-        local.set_udp_port(family, Some(address.port()));
-        local.set_tcp_port(family, Some(address.port()));
+        let mut local = local_record(&key, address);
+        local.set_tcp_port(Family::of(address.ip()), Some(address.port()));
 
         let mut config = Config::default();
         config.bootstrap_nodes = bootstrap_nodes.to_vec();
@@ -87,11 +83,7 @@ impl OurDiscovery {
     /// # Panics
     /// When the entry cannot be set.
     pub fn set_entry(&self, key: &str, value: &[u8]) -> Record {
-        assert!(value.len() < 56 && value.len() != 1, "a string with a header of one byte");
-        let header = 0x80 + u8::try_from(value.len()).expect("it is short");
-        let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
-        local.set_entry(key, [&[header], value].concat()).expect("the entry is good");
-        local.record().clone()
+        set_entry(&self.local, key, value)
     }
 
     /// Waits until a node has a place in its table.
@@ -166,6 +158,23 @@ impl OurDiscovery {
         self.handle.close().await;
         self.driver.await.expect("the driver does not panic").expect("the socket works");
     }
+}
+
+/// The record of a node at this address.
+pub(crate) fn local_record(key: &NodeKey, address: SocketAddr) -> LocalRecord {
+    let mut local = LocalRecord::new(key.clone(), None, unix_millis()).expect("the clock is sane");
+    local.set_fixed_ip(address.ip());
+    local.set_udp_port(Family::of(address.ip()), Some(address.port()));
+    local
+}
+
+/// Sets an entry of a record to a string of bytes, and gives the new record.
+pub(crate) fn set_entry(local: &Mutex<LocalRecord>, key: &str, value: &[u8]) -> Record {
+    assert!(value.len() < 56 && value.len() != 1, "a string with a header of one byte");
+    let header = 0x80 + u8::try_from(value.len()).expect("it is short");
+    let mut local = local.lock().unwrap_or_else(PoisonError::into_inner);
+    local.set_entry(key, [&[header], value].concat()).expect("the entry is good");
+    local.record().clone()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the first number of a record is a clock's")]

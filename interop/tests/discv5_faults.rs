@@ -9,8 +9,9 @@ use std::{
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use devp2p_core::{NodeId, NodeKey, Record};
+use devp2p_core::{LanPolicy, NodeId, NodeKey, Record};
 use devp2p_discv5::{
+    Config, DropCause,
     crypto::{Identity, SessionKey, SessionSecrets, id_digest},
     message::{Body, FindNode, Message, Ping, RequestId, TalkRequest},
     session::Session,
@@ -18,7 +19,7 @@ use devp2p_discv5::{
         Envelope, MAX_PACKET_SIZE, MIN_PACKET_SIZE, Masking, Nonce, Proof, ProtocolId, WhoAreYou,
     },
 };
-use devp2p_interop::{Discv5Options, Discv5Program, ECHO, Target, WireNode};
+use devp2p_interop::{Discv5Options, Discv5Program, ECHO, OurDiscv5, Target, WireNode};
 use futures::future::BoxFuture;
 
 /// The filter of sigp bans for an hour; a limit that only drops is over after this.
@@ -45,7 +46,29 @@ const ATTACKS: [(&str, Attack); 14] = [
 ];
 
 #[tokio::test]
-async fn attacks_on_the_discoveries_v5_of_others() {
+async fn ours_withstands_all_attacks() {
+    let listen = Discv5Options::default().listen;
+    let victim = OurDiscv5::start(listen, &[]).await;
+    let target = Target::new(victim.record());
+    for (name, attack) in ATTACKS {
+        assert!(attack(&mut wire_node().await, &target).await, "not so: {name}");
+    }
+
+    let absent = wire_node().await.record().clone();
+    let victim = OurDiscv5::start(listen, std::slice::from_ref(&absent)).await;
+    assert!(!names(&Target::new(victim.record()), &absent).await);
+
+    // By default there are no limits between nodes of a local network.
+    let mut config = Config::default();
+    config.lan_policy = LanPolicy::Limit;
+    let victim = OurDiscv5::start_with(NodeKey::generate().unwrap(), listen, config).await;
+    assert!(hears_neighbours(&Target::new(victim.record())).await);
+    let dropped = victim.handle.statistics().await.unwrap();
+    assert_ne!(dropped.machine.dropped(DropCause::StrangerRate), 0, "{dropped:#?}");
+}
+
+#[tokio::test]
+async fn attacks_on_others_are_reported() {
     for program in Discv5Program::all() {
         let mut report = format!("attacks on {}:\n", program.name());
         let mut line = |name: &str, withstood| {
@@ -276,7 +299,7 @@ async fn names(it: &Target, absent: &Record) -> bool {
 /// Whether it challenges somebody from the address of one who sent many packets.
 async fn hears_neighbours(it: &Target) -> bool {
     let (mut us, mut neighbour) = (wire_node().await, wire_node().await);
-    for _ in 0..100 {
+    for _ in 0..200 {
         let (datagram, _) = us.random_packet(it);
         us.send(it, &datagram).await;
     }

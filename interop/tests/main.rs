@@ -4,7 +4,9 @@
 
 mod base_protocol;
 mod discv4;
+mod discv5;
 mod discv5_faults;
+mod discv5_mixed;
 mod drivers;
 mod ethereumjs;
 mod geth;
