@@ -39,6 +39,8 @@ pub struct Service<S: Signer = NodeKey> {
     queries: BTreeMap<QueryId, Query>,
     timer: Timer,
     rings: Rings<Event>,
+    /// Whether what others see of us is counted into the record.
+    votes: bool,
     receive_errors: u64,
     send_errors: u64,
     ended: bool,
@@ -102,11 +104,20 @@ impl<S: Signer> Service<S> {
             queries: BTreeMap::new(),
             timer: Timer::default(),
             rings,
+            votes: true,
             receive_errors: 0,
             send_errors: 0,
             ended: false,
         };
         (service, handle)
+    }
+
+    /// Has it not count into the record where others see us: where that tells of another socket
+    /// than this one.
+    #[must_use]
+    pub const fn without_votes(mut self) -> Self {
+        self.votes = false;
+        self
     }
 
     /// The machine.
@@ -185,7 +196,9 @@ impl<S: Signer> Service<S> {
                 }
             }
             Event::Vote { voter, endpoint } => {
-                self.local.vote(clock::now(), voter, endpoint);
+                if self.votes {
+                    self.local.vote(clock::now(), voter, endpoint);
+                }
                 self.rings.events.push(event);
             }
             Event::NodeRemoved(_)

@@ -3,6 +3,8 @@
 mod dial;
 #[cfg(feature = "discv4")]
 mod discv4;
+#[cfg(feature = "discv5")]
+mod discv5;
 mod problem;
 mod shares;
 
@@ -55,15 +57,22 @@ pub struct Config {
     /// Nodes to begin with (go-ethereum's fallback nodes): discovery asks them first, and again
     /// whenever its table is empty. They are dialed too when there has been no peer for 20 s.
     pub bootstrap_nodes: Vec<Node>,
+    /// The same for discovery v5, mostly by their records. They are not dialed.
+    pub bootstrap_nodes_v5: Vec<Node>,
     /// Search for no nodes: no UDP socket is opened, and bootstrap nodes are not dialed. Candidates
     /// of [`Builder::discovery`](crate::Builder::discovery) and of subprotocols still are.
     pub no_discovery: bool,
     /// Search with discovery v4. Default yes.
     pub discovery_v4: bool,
+    /// Search with discovery v5, on the same UDP port. Default yes.
+    pub discovery_v5: bool,
     /// The UDP address of discovery, where it is not the TCP address; port 0 takes a free one.
     /// Default: the address of the TCP listener. A server that listens on none, or on a listener
     /// of its own kind, does not search unless this is set.
     pub disc_addr: Option<SocketAddr>,
+    /// A UDP address for discovery v5 alone. The record has room for one port, and tells this one
+    /// then. Default: it shares the one above.
+    pub discovery_v5_addr: Option<SocketAddr>,
     /// The only networks to connect with, where it is set.
     pub net_restrict: Option<NetRestrict>,
     /// Whether limits by address hold in local networks too: those on inbound connections, on dials,
@@ -100,6 +109,10 @@ pub struct Config {
     /// those in here, and `net_restrict` where it is set.
     #[cfg(feature = "discv4")]
     pub discv4: devp2p_discv4::Config,
+    /// The limits and intervals of discovery v5. `bootstrap_nodes_v5` and `lan_policy` above win
+    /// over those in here, and `net_restrict` where it is set.
+    #[cfg(feature = "discv5")]
+    pub discv5: devp2p_discv5::Config,
     /// A seed for every random choice, where a run must be repeatable. Default: the operating
     /// system's entropy. Keys and nonces of connections do not come from it.
     pub seed: Option<[u8; 32]>,
@@ -111,16 +124,34 @@ impl Config {
         Self { private_key: Some(private_key), ..Self::default() }
     }
 
-    /// Where discovery listens, if it runs.
+    /// Where discovery listens, if it runs: what has no socket of its own.
     pub(crate) fn udp_addr(&self, own_listener: bool) -> Option<SocketAddr> {
         let tcp_addr = self.listen_addr.filter(|_| !own_listener);
         let addr = self.disc_addr.or(tcp_addr);
-        addr.filter(|_| cfg!(feature = "discv4") && self.wants_discovery())
+        addr.filter(|_| self.runs_v4() || self.runs_v5() && self.discovery_v5_addr.is_none())
     }
 
-    /// Whether discovery runs if it has an address.
-    const fn wants_discovery(&self) -> bool {
+    /// Where discovery v5 listens alone, if it does.
+    pub(crate) fn udp_v5_addr(&self) -> Option<SocketAddr> {
+        self.discovery_v5_addr.filter(|_| self.runs_v5())
+    }
+
+    /// Whether discovery v4 runs if it has an address.
+    pub(crate) const fn runs_v4(&self) -> bool {
+        cfg!(feature = "discv4") && self.wants_v4()
+    }
+
+    /// Whether discovery v5 runs if it has an address.
+    pub(crate) const fn runs_v5(&self) -> bool {
+        cfg!(feature = "discv5") && self.wants_v5()
+    }
+
+    const fn wants_v4(&self) -> bool {
         !self.no_discovery && self.discovery_v4
+    }
+
+    const fn wants_v5(&self) -> bool {
+        !self.no_discovery && self.discovery_v5
     }
 
     /// How many peers may be dialed by the scheduler's own choice (geth's `MaxDialedConns`).
@@ -149,7 +180,11 @@ impl Config {
     /// in no option.
     pub(crate) fn check(&self, own_listener: bool) -> Result<Vec<Warning>, ConfigError> {
         let listens = own_listener || self.listen_addr.is_some();
-        let searches = self.udp_addr(own_listener).is_some();
+        let has_addr = self.udp_addr(own_listener).is_some();
+        let searches = Searches {
+            v4: self.runs_v4() && has_addr,
+            v5: self.runs_v5() && (has_addr || self.udp_v5_addr().is_some()),
+        };
         let mut problems = Vec::new();
         if self.private_key.is_none() {
             problems.push(Problem::PrivateKeyMissing);
@@ -182,8 +217,10 @@ impl Config {
                 problems.push(Problem::StaticNodeWithoutPort(node.clone()));
             }
         }
-        if self.wants_discovery() {
-            let unreachable = self.bootstrap_nodes.iter().filter(|node| !has_udp_endpoint(node));
+        for (wants, nodes) in
+            [(self.wants_v4(), &self.bootstrap_nodes), (self.wants_v5(), &self.bootstrap_nodes_v5)]
+        {
+            let unreachable = nodes.iter().filter(|node| wants && !has_udp_endpoint(node));
             problems.extend(unreachable.cloned().map(Problem::BootstrapNodeWithoutAddress));
         }
         if problems.is_empty() {
@@ -218,12 +255,14 @@ impl Config {
         }
         #[cfg(feature = "discv4")]
         zeros.extend(discv4::zeros(&self.discv4));
+        #[cfg(feature = "discv5")]
+        zeros.extend(discv5::zeros(&self.discv5));
         zeros.extend(self.dial.zeros());
         zeros.extend(self.shares.zeros());
         zeros
     }
 
-    fn warnings(&self, listens: bool, searches: bool) -> Vec<Warning> {
+    fn warnings(&self, listens: bool, searches: Searches) -> Vec<Warning> {
         let mut warnings = Vec::new();
         if self.no_dial && !listens {
             warnings.push(Warning::Useless);
@@ -234,12 +273,18 @@ impl Config {
                 |networks: &NetRestrict| addrs.iter().any(|addr| networks.contains(addr.ip()));
             !addrs.is_empty() && !self.net_restrict.as_ref().is_none_or(allowed)
         };
-        if self.wants_discovery() && !searches && !self.bootstrap_nodes.is_empty() {
+        let not_asked =
+            |wants, searches: bool, nodes: &[Node]| wants && !searches && !nodes.is_empty();
+        if not_asked(self.wants_v4(), searches.v4, &self.bootstrap_nodes)
+            || not_asked(self.wants_v5(), searches.v5, &self.bootstrap_nodes_v5)
+        {
             warnings.push(Warning::BootstrapNodesNotAsked);
         }
-        if searches {
-            let nodes = self.bootstrap_nodes.iter();
-            let outside = nodes.filter(|node| is_outside(node.udp_addr().as_slice()));
+        for (searches, nodes) in
+            [(searches.v4, &self.bootstrap_nodes), (searches.v5, &self.bootstrap_nodes_v5)]
+        {
+            let outside =
+                nodes.iter().filter(|node| searches && is_outside(node.udp_addr().as_slice()));
             warnings.extend(outside.cloned().map(Warning::BootstrapNodeOutsideNetRestrict));
         }
         if self.no_dial {
@@ -303,6 +348,13 @@ impl Config {
     }
 }
 
+/// Which discoveries run and have an address.
+#[derive(Clone, Copy)]
+struct Searches {
+    v4: bool,
+    v5: bool,
+}
+
 /// Whether discovery can ask the node, once its name is looked up.
 fn has_udp_endpoint(node: &Node) -> bool {
     let named = matches!(node.host(), Some(Host::Dns(_))) && node.udp_port().is_some();
@@ -321,9 +373,12 @@ impl Default for Config {
             static_nodes: Vec::new(),
             trusted_nodes: Vec::new(),
             bootstrap_nodes: Vec::new(),
+            bootstrap_nodes_v5: Vec::new(),
             no_discovery: false,
             discovery_v4: true,
+            discovery_v5: true,
             disc_addr: None,
+            discovery_v5_addr: None,
             net_restrict: None,
             lan_policy: LanPolicy::default(),
             protocols: Vec::new(),
@@ -340,6 +395,8 @@ impl Default for Config {
             rlpx: devp2p_rlpx::Config::default(),
             #[cfg(feature = "discv4")]
             discv4: devp2p_discv4::Config::default(),
+            #[cfg(feature = "discv5")]
+            discv5: devp2p_discv5::Config::default(),
             seed: None,
         }
     }

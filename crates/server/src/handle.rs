@@ -29,6 +29,7 @@ pub(crate) struct Static {
     pub(crate) name: String,
     pub(crate) listen_addr: Option<SocketAddr>,
     pub(crate) disc_addr: Option<SocketAddr>,
+    pub(crate) disc_v5_addr: Option<SocketAddr>,
 }
 
 impl Handle {
@@ -91,13 +92,17 @@ impl Handle {
     /// This node, with the address that it really listens on.
     pub fn node_info(&self) -> NodeInfo {
         let enr = self.shared.record.record();
+        // The record has the port of discovery v5.
+        let v4_addr = self.info.disc_addr.filter(|_| self.info.disc_v5_addr.is_some());
+        let v4_port = v4_addr.map(|addr| addr.port());
         let protocols = self.shared.protocols.iter();
         NodeInfo {
             id: self.info.id,
             name: self.info.name.clone(),
             listen_addr: self.info.listen_addr,
             disc_addr: self.info.disc_addr,
-            enode: local_node(&enr, self.info.listen_addr),
+            disc_v5_addr: self.info.disc_v5_addr,
+            enode: local_node(&enr, self.info.listen_addr, v4_port),
             enr,
             protocols: protocols
                 .map(|protocol| (protocol.capability().name, protocol.node_info()))
@@ -113,6 +118,12 @@ impl Handle {
     #[cfg(feature = "discv4")]
     pub fn discv4(&self) -> Option<devp2p_discv4::Handle> {
         self.shared.discv4.clone()
+    }
+
+    /// The way to discovery v5, where it runs; with the same to be said of records.
+    #[cfg(feature = "discv5")]
+    pub fn discv5(&self) -> Option<devp2p_discv5::Handle> {
+        self.shared.discv5.clone()
     }
 
     /// What happened to connections since the start.

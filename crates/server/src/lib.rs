@@ -8,7 +8,7 @@
 //! | [`Transport`] | RLPx | secures a byte stream |
 //! | [`Multiplexer`] | the devp2p base protocol | Hello, then the subprotocols |
 //! | [`DialScheduler`] | `devp2p_dial::Scheduler` | whom to dial next |
-//! | [`Discovery`] | discovery v4 | candidates to dial |
+//! | [`Discovery`] | discovery v4 and v5 | candidates to dial |
 //! | [`NodeDb`] | a [`MemoryNodeDb`] | what is remembered across restarts |
 //!
 //! Two servers on loopback, with a subprotocol that counts to three:
@@ -65,6 +65,8 @@ mod dialer;
 mod discovery;
 #[cfg(feature = "discv4")]
 mod discv4;
+#[cfg(feature = "discv5")]
+mod discv5;
 mod event;
 mod handle;
 mod local;
@@ -80,6 +82,8 @@ mod peer_info;
 mod rlpx;
 mod runtime;
 mod scheduler;
+#[cfg(any(feature = "discv4", feature = "discv5"))]
+mod search;
 mod server;
 mod sockets;
 mod transport;
@@ -87,6 +91,8 @@ pub mod udp;
 
 #[cfg(feature = "discv4")]
 pub use discv4::Discv4Nodes;
+#[cfg(feature = "discv5")]
+pub use discv5::Discv5Nodes;
 #[cfg(feature = "test-util")]
 pub use memory::{MemoryDialer, MemoryListener, MemoryNetwork};
 #[cfg(feature = "nodedb")]

@@ -52,8 +52,13 @@ pub(crate) fn local_record(
     Ok(local)
 }
 
-/// The node of the record, with the ports that it really has.
-pub(crate) fn local_node(record: &Record, listen_addr: Option<SocketAddr>) -> Node {
+/// The node of the record, with the ports that it really has. `udp_port` is the one of discovery v4
+/// where that is not the one of the record.
+pub(crate) fn local_node(
+    record: &Record,
+    listen_addr: Option<SocketAddr>,
+    udp_port: Option<u16>,
+) -> Node {
     let node = Node::from_record(record.clone());
     let host = node
         .host()
@@ -63,7 +68,7 @@ pub(crate) fn local_node(record: &Record, listen_addr: Option<SocketAddr>) -> No
         known.or_else(|| listen_addr.map(|address| address.port())).unwrap_or(0)
     };
     let tcp = port(node.tcp_port());
-    Node::new(node.public_key(), host, tcp, node.udp_port().unwrap_or(0))
+    Node::new(node.public_key(), host, tcp, udp_port.or_else(|| node.udp_port()).unwrap_or(0))
 }
 
 /// The addresses at which a socket bound to this one can be reached: `[::]` serves both families.

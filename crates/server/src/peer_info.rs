@@ -57,8 +57,11 @@ pub struct NodeInfo {
     pub name: String,
     /// The address that it really listens on, where it listens.
     pub listen_addr: Option<SocketAddr>,
-    /// The UDP address that discovery really has, where it runs.
+    /// The UDP address that discovery really has, where it runs: that of both versions, or of the
+    /// one that runs.
     pub disc_addr: Option<SocketAddr>,
+    /// The UDP address that discovery v5 really has, where it has a socket of its own.
+    pub disc_v5_addr: Option<SocketAddr>,
     /// How others name it: with the address and the port that it really has.
     pub enode: Node,
     /// Its record.

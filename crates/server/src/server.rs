@@ -8,8 +8,8 @@ use devp2p_peer::{Protocol, Subprotocol};
 use tokio::sync::broadcast;
 use tracing::{info, warn};
 
-#[cfg(feature = "discv4")]
-use crate::discv4::{self, Search};
+#[cfg(any(feature = "discv4", feature = "discv5"))]
+use crate::search::Search;
 use crate::{
     BaseProtocol, Config, ConfigError, Core, DialScheduler, Dialer, Discovery, Event, Events,
     FairMix, Handle, Listener, MemoryNodeDb, Multiplexer, NodeDb, NodeDbError, PeerInfo,
@@ -238,7 +238,9 @@ impl Server {
         };
 
         let sockets = Sockets::open(&config, listener)?;
-        let addresses = Addresses { tcp: sockets.listen_addr, udp: sockets.disc_addr };
+        // Discovery v5 finds nodes by their records, v4 by what they say in its packets.
+        let udp = sockets.disc_v5_addr.or(sockets.disc_addr);
+        let addresses = Addresses { tcp: sockets.listen_addr, udp };
         let millis = u64::try_from(runtime::unix().as_millis()).unwrap_or(0);
         let record = local_record(&key, remembered.seq, addresses, &config.protocols, millis)
             .map_err(StartError::Record)?;
@@ -264,16 +266,14 @@ impl Server {
             Arc::new(BaseProtocol::new(hello, config.protocols.clone(), peer, on_message))
         });
         let dialer = config.dialer.clone().unwrap_or_else(|| Arc::new(TcpDialer::default()));
-        #[cfg(feature = "discv4")]
-        let search = sockets.udp.map(|socket| {
-            let seeds = discv4::seeds(remembered.seeds);
-            Search::new(socket, &config, &key, &record, seeds, &mut rng)
-        });
         let sources = candidates(discovery, &config);
-        #[cfg(feature = "discv4")]
-        let found = search.as_ref().map(|search| search.sources(&config.shares));
-        #[cfg(feature = "discv4")]
-        let sources = sources.into_iter().chain(found.into_iter().flatten());
+        #[cfg(any(feature = "discv4", feature = "discv5"))]
+        let mut search = {
+            let seeds = &remembered.seeds;
+            Search::new(sockets.udp, &config, &key, &dialer, &record, seeds, &mut rng)
+        };
+        #[cfg(any(feature = "discv4", feature = "discv5"))]
+        let sources = sources.into_iter().chain(search.sources(&config.shares));
         let seams = Seams {
             dialer,
             transport,
@@ -283,7 +283,9 @@ impl Server {
             on_peer,
             node_db,
             #[cfg(feature = "discv4")]
-            discv4: search.as_ref().map(|search| search.handle.clone()),
+            discv4: search.discv4.clone(),
+            #[cfg(feature = "discv5")]
+            discv5: search.discv5.clone(),
         };
 
         // Nothing fails from here on.
@@ -301,6 +303,7 @@ impl Server {
             name: config.name.clone(),
             listen_addr: sockets.listen_addr,
             disc_addr: sockets.disc_addr,
+            disc_v5_addr: sockets.disc_v5_addr,
         };
         let handle = Handle::new(Arc::clone(&shared), info);
         if let Some(listener) = sockets.listener {
@@ -308,10 +311,15 @@ impl Server {
             shared.tasks.spawn(runtime::listen(Arc::clone(&shared), listener));
         }
         #[cfg(feature = "discv4")]
-        if let Some(search) = search {
+        if search.discv4.is_some() {
             info!(self = %handle.node_info().enode, "Discovery v4 up");
-            search.run(&shared, &config);
         }
+        #[cfg(feature = "discv5")]
+        if search.discv5.is_some() {
+            info!(self = %handle.node_info().enr, "Discovery v5 up");
+        }
+        #[cfg(any(feature = "discv4", feature = "discv5"))]
+        search.run(&shared);
         tokio::spawn(runtime::run(shared));
         Ok(handle)
     }

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::{Config, Listener, StartError};
+use crate::{Config, Listener, StartError, udp::Socket};
 
 /// How often a free port is taken that turns out not to be free for UDP too. Hardly any is not.
 const PORT_TRIES: usize = 16;
@@ -18,10 +18,20 @@ pub(crate) struct Sockets {
     pub(crate) listener: Option<Box<dyn Listener>>,
     /// The address of the listener, with the real port.
     pub(crate) listen_addr: Option<SocketAddr>,
-    #[cfg(feature = "discv4")]
-    pub(crate) udp: Option<crate::udp::Socket>,
+    pub(crate) udp: UdpSockets,
     /// The address of the UDP socket, with the real port.
     pub(crate) disc_addr: Option<SocketAddr>,
+    /// The address of the one for discovery v5 alone.
+    pub(crate) disc_v5_addr: Option<SocketAddr>,
+}
+
+/// The sockets of the discoveries.
+#[derive(Default)]
+pub(crate) struct UdpSockets {
+    /// For all that have none of their own.
+    pub(crate) shared: Option<Socket>,
+    /// For discovery v5 alone.
+    pub(crate) v5: Option<Socket>,
 }
 
 impl Sockets {
@@ -31,11 +41,14 @@ impl Sockets {
         own: Option<Box<dyn Listener>>,
     ) -> Result<Self, StartError> {
         let udp_addr = config.udp_addr(own.is_some());
+        let v5_addr = config.udp_v5_addr();
         if let Some(listener) = own {
             let listen_addr = listener.local_addr().map_err(StartError::Io)?;
-            return Self::with_udp(Some((listener, listen_addr)), udp_addr);
+            return Self::with_udp(Some((listener, listen_addr)), udp_addr, v5_addr);
         }
-        let Some(address) = config.listen_addr else { return Self::with_udp(None, udp_addr) };
+        let Some(address) = config.listen_addr else {
+            return Self::with_udp(None, udp_addr, v5_addr);
+        };
         let shares_port = config.disc_addr.is_none() && udp_addr.is_some();
         let mut tries = PORT_TRIES;
         loop {
@@ -44,7 +57,7 @@ impl Sockets {
                 listen(address).map_err(|error| StartError::Listen { address, error })?;
             let listen_addr = listener.local_addr().map_err(StartError::Io)?;
             let udp_addr = if shares_port { Some(listen_addr) } else { udp_addr };
-            match Self::with_udp(Some((Box::new(listener), listen_addr)), udp_addr) {
+            match Self::with_udp(Some((Box::new(listener), listen_addr)), udp_addr, v5_addr) {
                 Err(StartError::ListenUdp { error, .. })
                     if error.kind() == io::ErrorKind::AddrInUse
                         && shares_port
@@ -55,30 +68,28 @@ impl Sockets {
         }
     }
 
+    /// With what discovery needs at this address.
     fn with_udp(
         tcp: Option<(Box<dyn Listener>, SocketAddr)>,
         udp_addr: Option<SocketAddr>,
+        udp_v5_addr: Option<SocketAddr>,
     ) -> Result<Self, StartError> {
         let (listener, listen_addr) = tcp.unzip();
-        #[cfg(feature = "discv4")]
-        {
-            let bind = |address| {
-                let socket = crate::udp::Socket::bind(address)?;
-                let address = socket.local_addr()?;
-                Ok((socket, address))
-            };
-            let bound = udp_addr.map(|address| {
-                bind(address).map_err(|error| StartError::ListenUdp { address, error })
-            });
-            let (udp, disc_addr) = bound.transpose()?.unzip();
-            Ok(Self { listener, listen_addr, udp, disc_addr })
-        }
-        #[cfg(not(feature = "discv4"))]
-        {
-            let _nobody_searches = udp_addr;
-            Ok(Self { listener, listen_addr, disc_addr: None })
-        }
+        let (shared, disc_addr) = udp_addr.map(bind_udp).transpose()?.unzip();
+        let (v5, disc_v5_addr) = udp_v5_addr.map(bind_udp).transpose()?.unzip();
+        let udp = UdpSockets { shared, v5 };
+        Ok(Self { listener, listen_addr, udp, disc_addr, disc_v5_addr })
     }
+}
+
+/// A UDP socket, and its address with the real port.
+fn bind_udp(address: SocketAddr) -> Result<(Socket, SocketAddr), StartError> {
+    let bind = || {
+        let socket = Socket::bind(address)?;
+        let address = socket.local_addr()?;
+        Ok((socket, address))
+    };
+    bind().map_err(|error| StartError::ListenUdp { address, error })
 }
 
 /// Listens for TCP connections. `[::]` takes IPv4 too, whatever the system's default is.

@@ -155,12 +155,27 @@ fn bootstrap_nodes_are_those_that_discovery_can_ask() {
     assert_eq!(warnings[0].to_string(), text);
     let problems = [Problem::BootstrapNodeWithoutAddress(node(2))];
     assert_eq!(silent(node(2)).unwrap_err().problems(), problems);
+
+    // Those of discovery v5 are the same to it.
+    let v5 = |nodes: [Node; 1], addr: Option<&str>| {
+        changed(|config| {
+            config.bootstrap_nodes_v5 = nodes.to_vec();
+            config.listen_addr = None;
+            config.discovery_v5_addr = addr.map(|addr| addr.parse().unwrap());
+        })
+    };
+    assert_eq!(v5([bootnode(2)], None).validate().unwrap(), [Warning::BootstrapNodesNotAsked]);
+    assert_eq!(v5([bootnode(2)], Some("127.0.0.1:0")).validate().unwrap(), []);
+    assert_eq!(v5([node(2)], None).validate().unwrap_err().problems(), problems);
+    let mut unused = v5([node(2)], None);
+    unused.discovery_v5 = false;
+    assert_eq!(unused.validate().unwrap(), [], "nobody asks it");
 }
 
 #[test]
 fn options_that_must_not_be_zero() {
     type Change = fn(&mut Config);
-    let table: [(&str, Change); 22] = [
+    let table: [(&str, Change); 23] = [
         ("setup_timeout", |config| config.setup_timeout = Duration::ZERO),
         ("inbound.per_prefix", |config| config.inbound.per_prefix = 0),
         ("peer.hello_timeout", |config| config.peer.hello_timeout = Duration::ZERO),
@@ -176,6 +191,7 @@ fn options_that_must_not_be_zero() {
         ("dial.max_dialed_per_prefix", |config| config.dial.max_dialed_per_prefix = 0),
         ("dial.resolve_timeout", |config| config.dial.resolve_timeout = Duration::ZERO),
         ("shares.v4", |config| config.shares.v4 = 0),
+        ("shares.v5", |config| config.shares.v5 = 0),
         ("shares.remembered", |config| config.shares.remembered = 0),
         ("shares.custom", |config| config.shares.custom = 0),
         ("shares.subprotocols", |config| config.shares.subprotocols = 0),
@@ -349,8 +365,9 @@ fn the_defaults() {
     assert_eq!(config.listen_addr, Some(SocketAddr::from(([0, 0, 0, 0], 30303))));
     assert!(config.dialer.is_none());
     assert!(!config.no_dial && !config.enable_msg_events);
-    assert!(!config.no_discovery && config.discovery_v4);
-    assert_eq!(config.disc_addr, None);
+    assert!(!config.no_discovery && config.discovery_v4 && config.discovery_v5);
+    assert!(config.bootstrap_nodes_v5.is_empty());
+    assert_eq!((config.disc_addr, config.discovery_v5_addr), (None, None));
     assert_eq!(config.setup_timeout, Duration::from_secs(5));
     assert_eq!(config.seed, None);
 
@@ -366,7 +383,7 @@ fn the_defaults() {
     assert_eq!(config.dial.collision_backoff, scheduler.collision_backoff);
 
     let shares = config.shares;
-    assert_eq!((shares.v4, shares.custom, shares.subprotocols), (1, 1, 1));
+    assert_eq!((shares.v4, shares.v5, shares.custom, shares.subprotocols), (1, 1, 1, 1));
     assert_eq!(shares.remembered, 1);
     assert_eq!(devp2p_server::Mix::PATIENCE, Duration::from_millis(100));
 

@@ -11,6 +11,8 @@ mod contract {
     mod discovery;
     #[cfg(feature = "discv4")]
     mod discv4;
+    #[cfg(feature = "discv5")]
+    mod discv5;
     mod multiplexer;
     mod node_db;
     mod scheduler;

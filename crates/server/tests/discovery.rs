@@ -162,8 +162,12 @@ async fn udp_can_have_another_port() {
 #[tokio::test]
 async fn without_discovery_no_udp_socket_is_opened() {
     type Change = fn(&mut devp2p_server::Config);
-    let changes: [Change; 2] =
-        [|config| config.no_discovery = true, |config| config.discovery_v4 = false];
+    let changes: [Change; 2] = [
+        |config| config.no_discovery = true,
+        |config| {
+            (config.discovery_v4, config.discovery_v5) = (false, false);
+        },
+    ];
     for change in changes {
         let server = builder(1).configure(change).start().await.unwrap();
         let info = server.node_info();

@@ -67,8 +67,13 @@ impl Udp {
 
     /// Adds a service, which is offered the datagrams that those before it do not claim.
     pub fn serve(mut self, service: impl DatagramService) -> Self {
-        self.services.push(Box::new(service));
+        self.add(service);
         self
+    }
+
+    /// The same as [`serve`](Self::serve).
+    pub fn add(&mut self, service: impl DatagramService) {
+        self.services.push(Box::new(service));
     }
 
     /// The address that the socket is bound to.

@@ -8,6 +8,9 @@
 pub struct DiscoveryShares {
     /// The share of discovery v4. Default 1.
     pub v4: u32,
+    /// The share of discovery v5. A node that both know counts as one of whichever told of it
+    /// first. Default 1.
+    pub v5: u32,
     /// The share of the nodes that discovery knew before a restart, each of which is offered once.
     /// Default 1.
     pub remembered: u32,
@@ -22,6 +25,7 @@ impl DiscoveryShares {
     pub(super) fn zeros(&self) -> Vec<&'static str> {
         let all = [
             ("shares.v4", self.v4),
+            ("shares.v5", self.v5),
             ("shares.remembered", self.remembered),
             ("shares.custom", self.custom),
             ("shares.subprotocols", self.subprotocols),
@@ -32,6 +36,6 @@ impl DiscoveryShares {
 
 impl Default for DiscoveryShares {
     fn default() -> Self {
-        Self { v4: 1, remembered: 1, custom: 1, subprotocols: 1 }
+        Self { v4: 1, v5: 1, remembered: 1, custom: 1, subprotocols: 1 }
     }
 }

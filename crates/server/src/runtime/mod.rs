@@ -10,7 +10,7 @@ mod setup;
 mod shared;
 
 pub use self::setup::SetupError;
-#[cfg(feature = "discv4")]
+#[cfg(any(feature = "discv4", feature = "discv5"))]
 pub(crate) use self::shared::lock;
 pub(crate) use self::{
     listen::listen,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use devp2p_core::Node;
-use futures::{FutureExt as _, Stream as _};
+use futures::{FutureExt as _, Stream as _, future::join_all};
 use tokio::{
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, timeout_at},
@@ -24,7 +24,7 @@ use crate::{Row, node_db};
 /// How long discovery, the peers and all other tasks have to end after the stop.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_900);
 
-/// How much of it the UDP socket has, which has nothing to say at the end: the peers that are to hear
+/// How much of it the UDP sockets have, which have nothing to say at the end: the peers that are to hear
 /// of the stop after it need a second.
 const UDP_PATIENCE: Duration = Duration::from_millis(400);
 
@@ -50,10 +50,8 @@ async fn live(mut stopped: Stopped) {
     drop(lock(&shared.discovery).take());
     remember_anchors(shared);
     let deadline = Instant::from_std(now()) + STOP_PATIENCE;
-    let udp = lock(&shared.udp).take();
-    if let Some(udp) = udp {
-        end_udp(udp).await;
-    }
+    let sockets = std::mem::take(&mut *lock(&shared.udp));
+    join_all(sockets.into_iter().map(end_udp)).await;
     if catch_unwind(AssertUnwindSafe(|| shared.tell(|state, now| state.core.stop(now)))).is_err() {
         error!("A part of the server panicked at the stop");
     }
@@ -68,7 +66,7 @@ async fn live(mut stopped: Stopped) {
     node_db::close(shared.node_db.as_ref()).await;
 }
 
-/// Waits for the task that has the UDP socket, and drops it if it does not end in time.
+/// Waits for a task that has a UDP socket, and drops it if it does not end in time.
 async fn end_udp(mut task: JoinHandle<()>) {
     // An error of the task itself says that it panicked: it is gone as well.
     if timeout(UDP_PATIENCE, &mut task).await.is_err() {

@@ -36,6 +36,8 @@ pub(crate) struct Seams {
     pub(crate) node_db: Arc<dyn NodeDb>,
     #[cfg(feature = "discv4")]
     pub(crate) discv4: Option<devp2p_discv4::Handle>,
+    #[cfg(feature = "discv5")]
+    pub(crate) discv5: Option<devp2p_discv5::Handle>,
 }
 
 /// What all tasks of one server share.
@@ -55,9 +57,12 @@ pub(crate) struct Shared {
     /// The way to discovery v4, where it runs.
     #[cfg(feature = "discv4")]
     pub(crate) discv4: Option<devp2p_discv4::Handle>,
-    /// The task that has the UDP socket, until the stop, which waits for its end before it
-    /// disconnects the peers.
-    pub(crate) udp: Mutex<Option<JoinHandle<()>>>,
+    /// The way to discovery v5, where it runs.
+    #[cfg(feature = "discv5")]
+    pub(crate) discv5: Option<devp2p_discv5::Handle>,
+    /// The tasks that have the UDP sockets, until the stop, which waits for their end before it
+    /// disconnects the peers: that of discovery v4 first.
+    pub(crate) udp: Mutex<Vec<JoinHandle<()>>>,
     /// Closed last of all.
     pub(crate) node_db: Arc<dyn NodeDb>,
     pub(super) setup_timeout: Duration,
@@ -109,7 +114,9 @@ impl Shared {
             record,
             #[cfg(feature = "discv4")]
             discv4: seams.discv4,
-            udp: Mutex::new(None),
+            #[cfg(feature = "discv5")]
+            discv5: seams.discv5,
+            udp: Mutex::default(),
             node_db: seams.node_db,
             setup_timeout,
             runtime: Handle::current(),

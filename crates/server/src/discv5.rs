@@ -1,0 +1,113 @@
+//! Discovery v5 as a part of the server.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use devp2p_core::{Node, PublicKey};
+use devp2p_discv5::{Handle, Nodes, QueryError, TableInfo};
+use futures::{Stream, future::BoxFuture};
+use tracing::debug;
+
+use crate::{Config, Discovery, search::Bootstrap};
+
+/// The verified nodes of a running discovery, as candidates to dial.
+#[derive(Debug)]
+pub struct Discv5Nodes {
+    handle: Handle,
+    nodes: Nodes,
+}
+
+impl Discv5Nodes {
+    /// The nodes that this discovery finds.
+    pub fn new(handle: Handle) -> Self {
+        Self { nodes: handle.nodes(), handle }
+    }
+}
+
+impl Stream for Discv5Nodes {
+    type Item = Node;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Node>> {
+        Pin::new(&mut self.nodes).poll_next(cx)
+    }
+}
+
+impl Discovery for Discv5Nodes {
+    fn resolve(&self, public_key: PublicKey) -> BoxFuture<'static, Option<Node>> {
+        let handle = self.handle.clone();
+        Box::pin(async move {
+            let found = handle.resolve(public_key).await;
+            found
+                .inspect_err(|error| debug!(err = %error, "Lookup of a node failed"))
+                .ok()
+                .flatten()
+        })
+    }
+}
+
+impl Bootstrap for Handle {
+    async fn picture(&self) -> Option<TableInfo> {
+        self.table().await.ok()
+    }
+
+    async fn answers(&self, node: &Node) -> Option<bool> {
+        match self.ping(node).await {
+            Ok(_) => Some(true),
+            Err(QueryError::Closed) => None,
+            Err(error) => {
+                debug!(%node, err = %error, "Bootstrap node does not answer");
+                Some(false)
+            }
+        }
+    }
+
+    async fn adopt(&self, node: Node) -> Option<()> {
+        self.add_bootstrap_node(node).await.ok()
+    }
+}
+
+/// The options of the discovery, without the bootstrap nodes that have only a name.
+pub(crate) fn options(config: &Config) -> devp2p_discv5::Config {
+    let mut options = config.discv5.clone();
+    let bootstrap_nodes = config.bootstrap_nodes_v5.iter();
+    options.bootstrap_nodes = bootstrap_nodes.filter(|node| node.ip().is_some()).cloned().collect();
+    options.lan_policy = config.lan_policy;
+    if config.net_restrict.is_some() {
+        options.net_restrict.clone_from(&config.net_restrict);
+    }
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use devp2p_core::{Host, LanPolicy, NodeKey};
+
+    use super::*;
+
+    fn node(n: u8, host: Option<Host>) -> Node {
+        let key = NodeKey::from_bytes(&[n; 32]).unwrap();
+        Node::new(key.public_key(), host, 30303, 30303)
+    }
+
+    #[test]
+    fn the_options_of_the_server_win() {
+        let there = node(1, Some(Host::Ip([192, 0, 2, 1].into())));
+        let named = node(2, Some(Host::Dns("node.example".into())));
+        let mut config = Config::default();
+        config.discv5.bootstrap_nodes = vec![node(3, None)];
+        config.discv5.net_restrict = Some("10.0.0.0/8".parse().unwrap());
+        let kept = options(&config);
+        assert_eq!(kept.net_restrict, config.discv5.net_restrict);
+        assert_eq!(kept.bootstrap_nodes, []);
+
+        config.bootstrap_nodes_v5 = vec![there.clone(), named];
+        config.net_restrict = Some("192.0.2.0/24".parse().unwrap());
+        config.lan_policy = LanPolicy::Limit;
+        let options = options(&config);
+        assert_eq!(options.bootstrap_nodes, [there], "names are looked up");
+        assert_eq!(options.net_restrict, config.net_restrict);
+        assert_eq!(options.lan_policy, LanPolicy::Limit);
+    }
+}
