@@ -1,65 +1,89 @@
-//! Node Discovery v5.1: what its packets are, and how two nodes come to share keys.
-//!
-//! There is no node in here yet: no table, no lookups, no socket. There is what one is made of, for
-//! tools and tests as well, and nothing of it opens a socket, reads a clock or draws entropy.
+//! Node Discovery v5.1: how a node of the Ethereum network finds others, over UDP.
 //!
 //! ```text
-//!   message     PING, PONG, FINDNODE, NODES, TALKREQ, TALKRESP in RLP
-//!   session     seals and opens them with keys that are scheduled once
-//!   handshake   how a WHOAREYOU becomes a session, on either side
-//!   crypto      key agreement, key derivation, id signature, AES-GCM
-//!   wire        packets: ordinary, WHOAREYOU, handshake; header masking
+//!   Handle, Lookup, Nodes, Events, Rows, TalkRequests     in any task; each may be dropped
+//!        |  ^
+//!   +----v--|--------------------------+
+//!   | Service                          |    commands, queries, what happened; tokio's timer
+//!   |   +--------------------------+   |
+//!   |   | Discv5                   |   |    the rules: no IO, no clock, no entropy
+//!   |   |   kad: table, lookups    |   |
+//!   |   |   sessions, challenges   |   |    who has proved what, and where
+//!   |   |   handshake, wire, ...   |   |    what packets are made of
+//!   |   +--------------------------+   |
+//!   +----|--^--------------------------+
+//!        v  |
+//!   Driver: a Socket                        or whatever else owns one
 //! ```
 //!
-//! It follows the [wire protocol] and its test vectors, and where that leaves a choice,
-//! go-ethereum. Topics have no messages here: their specification is a draft.
+//! - [`Discv5`] is the machine. Whoever brings datagrams and the time can run it: a simulation
+//!   runs thousands in one thread.
+//! - `Service` is the machine with commands and events, for tokio. It has no socket, so that one
+//!   socket can serve more than this protocol; `Driver` is for whoever has nothing else on it.
+//! - `Handle` asks: `lookup`, `lookup_where`, `resolve`, `ping`, `find_node`, `talk`,
+//!   `request_enr`; `register_talk` serves a protocol of one's own, and `nodes` meets verified nodes
+//!   without end.
+//! - What packets are made of is public, for tools that want bad ones too: [`wire`], [`crypto`],
+//!   [`handshake`], [`session`], [`message`].
+//!
+//! It follows the [wire protocol], the [theory] and the test vectors, and where those leave a
+//! choice, go-ethereum. Topics have no messages here: their specification is a draft.
 //!
 //! [wire protocol]: https://github.com/ethereum/devp2p/blob/master/discv5/discv5-wire.md
+//! [theory]: https://github.com/ethereum/devp2p/blob/master/discv5/discv5-theory.md
 //!
 //! # Example
 //!
-//! Alice asks Bob, who has no session with her. Each datagram goes from left to right.
+//! Two nodes on loopback; the second finds the first.
 //!
 //! ```
-//! use devp2p_core::{NodeKey, Record, Rng};
-//! use devp2p_discv5::{
-//!     handshake::{Challenge, Initiator},
-//!     message::{Body, Message, Ping, RequestId},
-//!     wire::{Masking, Packet, ProtocolId},
-//! };
+//! # #[cfg(feature = "tokio")]
+//! # mod example {
+//! use std::{error::Error, sync::{Arc, Mutex}};
+//! use devp2p_core::{Family, LocalRecord, Node, NodeKey, Rng};
+//! use devp2p_discv5::{Config, Driver, Handle, Service, Socket};
 //!
-//! let (alice, bob, mut rng) = (NodeKey::generate()?, NodeKey::generate()?, Rng::from_os()?);
-//! let record = Record::builder().seq(1).sign(&alice)?;
-//! let discv5 = ProtocolId::default();
-//! let (to_alice, to_bob) = (Masking::new(alice.id(), discv5), Masking::new(bob.id(), discv5));
-//! let ping = Message { request_id: RequestId::from(7), body: Body::Ping(Ping { enr_seq: 1 }) };
+//! fn start(bootstrap_nodes: Vec<Node>) -> Result<Handle, Box<dyn Error>> {
+//!     let (key, socket) = (NodeKey::generate()?, Socket::bind("127.0.0.1:0".parse()?)?);
+//!     // What it tells of itself; a real one begins with the time, in milliseconds.
+//!     let (mut local, addr) = (LocalRecord::new(key.clone(), None, 1)?, socket.local_addr()?);
+//!     local.set_fallback_ip(addr.ip());
+//!     local.set_udp_port(Family::V4, Some(addr.port()));
 //!
-//! // Alice has no keys either, so she sends something that nobody can open.
-//! let datagram = to_bob.random_packet(alice.id(), &mut rng);
-//! let Packet::Ordinary(packet) = to_bob.decode(&datagram)? else { unreachable!() };
+//!     let mut config = Config::default();
+//!     config.bootstrap_nodes = bootstrap_nodes;
+//!     let (local, seed) = (Arc::new(Mutex::new(local)), Rng::from_os()?.seed());
+//!     let (service, handle) = Service::new(config, key, local, vec![], seed);
+//!     tokio::spawn(Driver::new(service, socket));
+//!     Ok(handle)
+//! }
 //!
-//! // Bob wants to know who she is. It is all that he keeps of her.
-//! let challenge = Challenge::new(discv5, packet.src_id(), packet.nonce(), None, &mut rng);
-//! let datagram = challenge.encode(&to_alice);
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub async fn main() -> Result<(), Box<dyn Error>> {
+//! let alice = start(vec![])?;
+//! let node = Node::from_record(alice.local_record());
+//! let bob = start(vec![node.clone()])?;
 //!
-//! // Alice tells him, and asks what she wanted to ask.
-//! let Packet::WhoAreYou(whoareyou) = to_alice.decode(&datagram)? else { unreachable!() };
-//! let initiator = Initiator::new(&alice, &record, bob.public_key(), &whoareyou, &mut rng);
-//! let (datagram, unconfirmed) = initiator.seal(&to_bob, &ping.to_bytes()?, &mut rng)?;
-//!
-//! // Bob knows that it is her, and can answer.
-//! let Packet::Handshake(packet) = to_bob.decode(&datagram)? else { unreachable!() };
-//! let mut accepted = challenge.accept(&bob, &packet)?;
-//! assert_eq!(accepted.record, record);
-//! assert_eq!(Message::decode(&accepted.message)?, ping);
-//! let datagram = accepted.session.seal(&to_alice, bob.id(), b"an answer", &mut rng)?;
-//!
-//! // Alice trusts the keys once an answer proves that Bob has them.
-//! let Packet::Ordinary(packet) = to_alice.decode(&datagram)? else { unreachable!() };
-//! let (_session, answer) = unconfirmed.confirm(&packet).map_err(|_| "not for these keys")?;
-//! assert_eq!(answer, "an answer");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! println!("the way to Alice and back takes {:?}", bob.ping(&node).await?);
+//! let found = bob.lookup(node.id()).await?;
+//! assert_eq!(found.first().map(Node::id), Some(node.id()));
+//! # Ok(())
+//! # }
+//! # }
+//! # #[cfg(feature = "tokio")]
+//! # example::main().unwrap();
 //! ```
+//!
+//! # Cancel safety
+//!
+//! Every future and every stream may be dropped at any time. A query that is dropped is cancelled:
+//! nothing more is sent for it. A stream that is dropped takes nothing from another, and one that
+//! is not read holds nobody up; it loses the oldest and is told how many.
+//!
+//! # Features
+//!
+//! - `tokio` (default): `Service` and all around it. Without it there are the machine and what
+//!   packets are made of, and no tokio in the tree.
 #![forbid(unsafe_code)]
 
 mod config;

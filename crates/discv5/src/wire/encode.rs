@@ -51,7 +51,7 @@ impl Masking {
     /// An ordinary packet.
     ///
     /// # Errors
-    /// [`EncodeError::Size`] for a message larger than [`MAX_MESSAGE_SIZE`](super::MAX_MESSAGE_SIZE).
+    /// [`EncodeError::Size`] for a message larger than [`MAX_MESSAGE_SIZE`].
     pub fn seal_ordinary(
         &self,
         envelope: &Envelope,
@@ -100,7 +100,7 @@ impl Masking {
 
     /// The same, as large as if it had a message of this size, and the packet's nonce, by which the
     /// WHOAREYOU will name it. Of a larger message than
-    /// [`MAX_MESSAGE_SIZE`](super::MAX_MESSAGE_SIZE) it has the size of that.
+    /// [`MAX_MESSAGE_SIZE`] it has the size of that.
     pub fn random_packet_like(
         &self,
         src_id: NodeId,

@@ -284,6 +284,25 @@ fn there_is_one_handshake_with_a_node_at_a_time() {
 }
 
 #[test]
+fn what_was_not_sent_yet_cannot_be_answered() {
+    let mut world = World::one();
+    let mut bob = Stranger::new(1);
+    bob.connect(&mut world, 0);
+    let old = bob.session.take();
+    world.ping(0, &bob.node());
+    let mut ping = bob.accept(&mut world, 0);
+    let waiting = world.ping(0, &bob.node());
+    assert!(bob.receive(&mut world).is_empty());
+    // He can guess which id it will have, and has the keys of before.
+    bob.session = old;
+    let id = u64::from_be_bytes(ping.request_id.as_bytes().try_into().unwrap());
+    ping.request_id = (id + 1).into();
+    bob.pong(&mut world, 0, &ping);
+    assert!(world.peers[0].of(waiting).is_empty());
+    assert_eq!(world.peers[0].dropped(DropCause::Unsolicited), 1);
+}
+
+#[test]
 fn a_whoareyou_that_was_lost_is_answered_when_it_comes_again() {
     let mut world = World::one();
     let mut bob = Stranger::new(1);
