@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgAction, Args, Parser, Subcommand, error::ErrorKind};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use devp2p_core::{DiscoveryVersion, Host, Node};
 
 use crate::{
@@ -229,6 +229,29 @@ impl SearchArgs {
     }
 }
 
+/// Versions of discovery, on one port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Versions {
+    /// Version 4
+    V4,
+    /// Version 5
+    V5,
+    /// Both on one port
+    #[default]
+    Both,
+}
+
+impl Versions {
+    /// Whether this one is among them.
+    pub(crate) fn has(self, version: DiscoveryVersion) -> bool {
+        match self {
+            Self::V4 => version == DiscoveryVersion::V4,
+            Self::V5 => version == DiscoveryVersion::V5,
+            Self::Both => true,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -241,8 +264,11 @@ pub(crate) struct RunArgs {
     pub(crate) discaddr: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) search: SearchArgs,
+    /// The versions of discovery to look for nodes with, and to be found by
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t)]
+    pub(crate) discovery: Versions,
     /// Neither look for nodes nor be found: no UDP socket is opened
-    #[arg(long, conflicts_with = "bootnodes")]
+    #[arg(long, conflicts_with_all = ["bootnodes", "discovery"])]
     pub(crate) nodiscover: bool,
     /// A node to stay connected with, by its key alone where discovery is to find its address; may
     /// be given more than once
@@ -315,8 +341,11 @@ pub(crate) struct DevnetArgs {
     #[arg(long, value_name = "N", default_value_t = 20,
         value_parser = clap::value_parser!(u16).range(2..=3_600))]
     pub(crate) seconds: u16,
+    /// The versions of discovery that the nodes find each other with
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t)]
+    pub(crate) discovery: Versions,
     /// Without discovery: every node has 8 others as static nodes
-    #[arg(long = "static")]
+    #[arg(long = "static", conflicts_with = "discovery")]
     pub(crate) is_static: bool,
 }
 

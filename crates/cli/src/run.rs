@@ -71,9 +71,11 @@ fn not_started(args: &RunArgs, error: StartError) -> Failure {
 
 fn server(args: &RunArgs, key: NodeKey, reporter: &Reporter) -> Result<Server, Failure> {
     let bootnodes = args.search.bootnodes(DiscoveryVersion::V4)?;
+    let bootnodes_v5 = args.search.bootnodes(DiscoveryVersion::V5)?;
     let chain = args.chain(clock::unix())?;
     let mut builder = Server::builder(key).configure(|config| {
         config.bootstrap_nodes = bootnodes;
+        config.bootstrap_nodes_v5 = bootnodes_v5;
         configure(config, args, chain, reporter);
     });
     if let Some(file) = &args.search.nodedb {
@@ -86,6 +88,8 @@ fn configure(config: &mut Config, args: &RunArgs, chain: Option<Chain>, reporter
     config.listen_addr = Some(args.addr);
     config.disc_addr = args.discaddr;
     config.no_discovery = args.nodiscover;
+    config.discovery_v4 = args.discovery.has(DiscoveryVersion::V4);
+    config.discovery_v5 = args.discovery.has(DiscoveryVersion::V5);
     config.max_peers = args.maxpeers.into();
     config.static_nodes.clone_from(&args.static_nodes);
     config.trusted_nodes.clone_from(&args.trusted_nodes);

@@ -1,9 +1,9 @@
 //! `devp2p devnet`: many whole servers in one process, connected over TCP on 127.0.0.1.
 //!
-//! Every node knows one bootnode, node 0, and finds its peers by discovery; or all nodes have
-//! their partners as static nodes. Every node exchanges numbered and checksummed messages with each
-//! of its peers, and accounts for all of them. Half-way a quarter of the nodes is killed, the
-//! bootnode among them, each by dropping its runtime with all that runs in it, and started again
+//! Every node knows one bootnode, node 0, and finds its peers by discovery, v4 or v5 or both; or all
+//! nodes have their partners as static nodes. Every node exchanges numbered and checksummed messages
+//! with each of its peers, and accounts for all of them. Half-way a quarter of the nodes is killed,
+//! the bootnode among them, each by dropping its runtime with all that runs in it, and started again
 //! with the same key and port, and nothing else that it knew.
 //!
 //! Both ends of a session keep an account of it, and say how many messages the other is to have in
@@ -30,7 +30,11 @@ use self::{
     report::{NodeReport, Report},
     topology::{BOOTNODE, Topology, parts, victims},
 };
-use crate::{args::DevnetArgs, clock::now, failure::Failure};
+use crate::{
+    args::{DevnetArgs, Versions},
+    clock::now,
+    failure::Failure,
+};
 
 /// How long all static pairs have to connect, while the time stands still. Two nodes that dial each
 /// other at once may need one more attempt, after up to 3 s.
@@ -57,7 +61,7 @@ pub(crate) fn run(args: &DevnetArgs) -> Result<(), Failure> {
     } else {
         (Topology::Discovered, DISCOVERY_PATIENCE)
     };
-    let mut network = Network::start(topology, args.nodes.into(), time)?;
+    let mut network = Network::start(topology, args.discovery, args.nodes.into(), time)?;
     network.wait_until("connecting", patience, Network::is_connected);
     network.wait("exchanging messages", time / 2);
 
@@ -79,6 +83,8 @@ pub(crate) fn run(args: &DevnetArgs) -> Result<(), Failure> {
 
 struct Network {
     topology: Topology,
+    /// How the nodes find each other, where they do.
+    versions: Versions,
     identities: Vec<Identity>,
     /// None while a node is dead.
     running: Vec<Option<Running>>,
@@ -91,13 +97,19 @@ struct Network {
 
 impl Network {
     /// Starts all nodes, then makes static nodes known to each other.
-    fn start(topology: Topology, count: usize, time: Duration) -> Result<Self, Failure> {
+    fn start(
+        topology: Topology,
+        versions: Versions,
+        count: usize,
+        time: Duration,
+    ) -> Result<Self, Failure> {
         let pause = pause(time);
         let identities =
             (0..count).map(|index| Identity::new(index, pause)).collect::<Result<Vec<_>, _>>()?;
         let ids: Vec<NodeId> = identities.iter().map(|identity| identity.key.id()).collect();
         let mut network = Self {
             topology,
+            versions,
             running: Vec::new(),
             urls: Vec::new(),
             ledger: Arc::new(Ledger::new(&ids)),
@@ -127,9 +139,9 @@ impl Network {
     /// What a node is told at its start.
     fn known(&self, index: usize) -> Known {
         match self.topology {
-            Topology::Discovered if index == BOOTNODE => Known::Bootnodes(Vec::new()),
             Topology::Discovered => {
-                Known::Bootnodes(self.urls.get(BOOTNODE).cloned().into_iter().collect())
+                let bootnode = self.urls.get(BOOTNODE).filter(|_| index != BOOTNODE);
+                Known::Bootnodes(bootnode.cloned().into_iter().collect(), self.versions)
             }
             Topology::Static => Known::StaticNodes(self.static_nodes(index)),
         }

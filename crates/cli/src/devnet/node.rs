@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{Node, NodeKey};
+use devp2p_core::{DiscoveryVersion, Node, NodeKey};
 use devp2p_peer::Protocol;
 use devp2p_server::{Config, Handle, NodeInfo, Server, StartError};
 use tokio::{
@@ -18,7 +18,7 @@ use super::{
     protocol::Devnet,
     topology::{DIAL_RATIO, MAX_PEERS},
 };
-use crate::failure::Failure;
+use crate::{args::Versions, failure::Failure};
 
 /// How long a killed runtime's threads have to end; they are at an await within microseconds.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
@@ -51,8 +51,8 @@ impl Identity {
 /// What a node is told of others at its start.
 #[derive(Debug)]
 pub(super) enum Known {
-    /// The nodes to begin with; discovery finds the rest.
-    Bootnodes(Vec<Node>),
+    /// The nodes to begin with; these versions of discovery find the rest.
+    Bootnodes(Vec<Node>, Versions),
     /// The nodes to stay connected with; there is no discovery.
     StaticNodes(Vec<Node>),
 }
@@ -142,8 +142,11 @@ fn config(identity: &Identity, known: Known, ledger: &Arc<Ledger>) -> Config {
     config.name = format!("devnet-{}", identity.index);
     config.listen_addr = Some(identity.addr);
     match known {
-        Known::Bootnodes(nodes) => {
-            config.bootstrap_nodes = nodes;
+        Known::Bootnodes(nodes, versions) => {
+            config.bootstrap_nodes.clone_from(&nodes);
+            config.bootstrap_nodes_v5 = nodes;
+            config.discovery_v4 = versions.has(DiscoveryVersion::V4);
+            config.discovery_v5 = versions.has(DiscoveryVersion::V5);
             config.max_peers = MAX_PEERS;
             config.dial_ratio = DIAL_RATIO;
         }

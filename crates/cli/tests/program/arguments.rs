@@ -108,6 +108,9 @@ fn bad_arguments_are_told_in_one_line_with_exit_code_2() {
         ),
         (&["devnet", "--nodes", "1"], &["'1'", "--nodes", "2..=64"]),
         (&["devnet", "--seconds", "x"], &["'x'", "--seconds"]),
+        (&["devnet", "--discovery", "v6"], &["'v6'", "--discovery", "v4, v5, both"]),
+        (&["devnet", "--static", "--discovery", "v4"], &["cannot be used with"]),
+        (&["run", "--nodiscover", "--discovery", "v5"], &["cannot be used with"]),
     ];
     for (args, expected) in cases {
         let output = devp2p(*args);

@@ -41,6 +41,7 @@ fn two_static_nodes_deliver_everything() {
 
 #[test]
 fn six_nodes_find_each_other_and_deliver_everything() {
+    // By both versions of discovery.
     let [nodes, peers, delivered, sent, restarts, errors] = devnet("6", "4", &[]);
     assert_eq!((nodes, restarts, errors), (6, 1, 0));
     assert!(peers >= 4, "{peers}");
@@ -49,8 +50,20 @@ fn six_nodes_find_each_other_and_deliver_everything() {
 }
 
 #[test]
+fn six_nodes_of_v5_alone_find_each_other() {
+    let [nodes, peers, delivered, sent, restarts, errors] =
+        devnet("6", "4", &["--discovery", "v5"]);
+    assert_eq!((nodes, restarts, errors), (6, 1, 0));
+    assert!(peers >= 4, "{peers}");
+    assert!(delivered == sent && sent >= 12_000, "{delivered} of {sent}");
+}
+
+#[test]
 fn two_nodes_find_each_other_again() {
-    let [nodes, peers, delivered, sent, restarts, errors] = devnet("2", "2", &[]);
-    assert_eq!((nodes, peers, restarts, errors), (2, 1, 1, 0));
-    assert!(delivered == sent && sent >= 1_000, "{delivered} of {sent}");
+    for versions in ["v4", "v5", "both"] {
+        let [nodes, peers, delivered, sent, restarts, errors] =
+            devnet("2", "2", &["--discovery", versions]);
+        assert_eq!((nodes, peers, restarts, errors), (2, 1, 1, 0), "{versions}");
+        assert!(delivered == sent && sent >= 1_000, "{versions}: {delivered} of {sent}");
+    }
 }

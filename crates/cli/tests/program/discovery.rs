@@ -12,7 +12,7 @@ use crate::{
 
 const KEY: &str = "b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291";
 
-const VERSIONS: [Version; 2] =
+pub(crate) const VERSIONS: [Version; 2] =
     [Version("discv4", DiscoveryVersion::V4), Version("discv5", DiscoveryVersion::V5)];
 
 /// One of the versions, by the name of its command.

@@ -6,6 +6,7 @@ use devp2p_core::{DiscoveryVersion, Node, NodeKey};
 use serde_json::{Value, json};
 
 use crate::{
+    discovery::VERSIONS,
     memory::{remember, remembered, unix},
     tool::{Running, devp2p, fresh_path},
 };
@@ -46,17 +47,34 @@ fn identity(index: usize) -> (&'static str, NodeKey, String) {
 
 #[test]
 fn two_nodes_find_each_other_through_a_third() {
-    let (bootnode, boot) = start(&["--maxpeers", "0"]);
-    let bootnodes = ["--bootnodes", enode(&boot)];
-    let (mut left, left_ready) = start(&bootnodes);
-    let (mut right, right_ready) = start(&bootnodes);
-    for ready in [&boot, &left_ready, &right_ready] {
-        assert_eq!(ready["udp"], ready["port"], "both on one port");
+    for versions in ["v4", "v5", "both"] {
+        println!("{versions}");
+        let (bootnode, boot) = start(&["--discovery", versions, "--maxpeers", "0"]);
+        let options = ["--discovery", versions, "--bootnodes", enode(&boot)];
+        let (mut left, left_ready) = start(&options);
+        let (mut right, right_ready) = start(&options);
+        for ready in [&boot, &left_ready, &right_ready] {
+            assert_eq!(ready["udp"], ready["port"], "both on one port");
+        }
+        let seen = added(&mut left, &right_ready["id"]);
+        assert_eq!(added(&mut right, &left_ready["id"])["inbound"], json!(seen["inbound"] != true));
+        for node in [bootnode, left, right] {
+            assert_eq!(node.signal("INT"), (Some(0), String::new()));
+        }
     }
-    let seen = added(&mut left, &right_ready["id"]);
-    assert_eq!(added(&mut right, &left_ready["id"])["inbound"], json!(seen["inbound"] != true));
-    for node in [bootnode, left, right] {
-        assert_eq!(node.signal("INT"), (Some(0), String::new()));
+}
+
+#[test]
+fn each_version_is_served_if_it_is_wanted() {
+    for (versions, is_served) in [("v4", [true, false]), ("v5", [false, true]), ("both", [true; 2])]
+    {
+        let (_node, ready) = start(&["--discovery", versions]);
+        for (version, is_served) in VERSIONS.into_iter().zip(is_served) {
+            let (command, timeout) = ("ping", if is_served { "20" } else { "1" });
+            let pong = version.ask_once(command, enode(&ready), &["--timeout", timeout]);
+            let code = if is_served { 0 } else { 1 };
+            assert_eq!(pong.status.code(), Some(code), "{versions}: {version:?}");
+        }
     }
 }
 
@@ -78,13 +96,16 @@ fn a_static_node_is_found_by_its_key() {
 #[test]
 fn what_a_file_remembers_is_enough_to_find_a_peer() {
     let (hex, key, _) = identity(0);
-    let (_other, other) = start(&[]);
-    let path = fresh_path("seeds.nodedb");
-    let seed = enode(&other).parse().unwrap();
-    remember(&path, &key, 1, Some((&seed, DiscoveryVersion::V4)));
-    let (mut node, _) = start(&["--nodekeyhex", hex, "--nodedb", path.to_str().unwrap()]);
-    added(&mut node, &other["id"]);
-    assert_eq!(node.signal("INT"), (Some(0), String::new()));
+    for version in [DiscoveryVersion::V4, DiscoveryVersion::V5] {
+        println!("{version:?}");
+        let (_other, other) = start(&[]);
+        let path = fresh_path("seeds.nodedb");
+        let seed = other["enr"].as_str().unwrap().parse().unwrap();
+        remember(&path, &key, 1, Some((&seed, version)));
+        let (mut node, _) = start(&["--nodekeyhex", hex, "--nodedb", path.to_str().unwrap()]);
+        added(&mut node, &other["id"]);
+        assert_eq!(node.signal("INT"), (Some(0), String::new()));
+    }
 }
 
 #[test]
