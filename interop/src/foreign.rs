@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, time::Duration};
 
-use devp2p_core::{Node, NodeId};
+use devp2p_core::{Node, NodeId, Record};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
 pub struct Foreign {
     process: Process,
     node: Node,
+    record: Option<Record>,
     /// The questions that discovery was asked so far.
     calls: u32,
 }
@@ -31,13 +32,18 @@ pub struct Dropped {
 
 impl Foreign {
     pub(crate) async fn start(mut process: Process) -> Self {
-        let node = process.ready().await;
-        Self { process, node, calls: 0 }
+        let (node, record) = process.ready().await;
+        Self { process, node, record, calls: 0 }
     }
 
     /// The node, at its real port.
     pub const fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// The record that it had when it started, if it has any.
+    pub const fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
     }
 
     /// Its id.
@@ -80,7 +86,7 @@ impl Foreign {
     /// Has it end its discovery and begin again elsewhere.
     pub(crate) async fn restart(&mut self, listen: SocketAddr) {
         self.process.command(json!({ "cmd": "restart", "listen": listen.to_string() })).await;
-        self.node = self.process.ready().await;
+        (self.node, self.record) = self.process.ready().await;
     }
 
     async fn node_command(&mut self, command: &str, node: &Node) {

@@ -187,7 +187,7 @@ impl ForeignDiscv5 {
     /// # Panics
     /// Never: it says ready with a record.
     pub fn first_record(&self) -> Record {
-        self.node().record().expect("it has a record").clone()
+        self.foreign.record().expect("it has a record").clone()
     }
 
     /// Where it listens.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::Node;
+use devp2p_core::{Node, Record};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::{
@@ -149,16 +149,20 @@ impl<E: DeserializeOwned + Debug + Send + 'static> Process<E> {
 }
 
 impl Process {
-    /// The node that it says it is, once it listens.
-    pub(crate) async fn ready(&mut self) -> Node {
-        let node = self
+    /// The node that it says it is, once it listens, by its URL if it has one.
+    pub(crate) async fn ready(&mut self) -> (Node, Option<Record>) {
+        let (enode, enr) = self
             .expect("ready", PATIENCE, |event| match event {
-                Event::Ready { enode, enr } if enode.is_empty() => Some(enr.clone()),
-                Event::Ready { enode, .. } => Some(enode.clone()),
+                Event::Ready { enode, enr } => Some((enode.clone(), enr.clone())),
                 _ => None,
             })
             .await;
-        node.parse().expect("a peer prints a good URL or record")
+        let record = (!enr.is_empty()).then(|| enr.parse().expect("a peer prints a good record"));
+        let node = match &record {
+            Some(record) if enode.is_empty() => Node::from_record(Record::clone(record)),
+            _ => enode.parse().expect("a peer prints a good URL"),
+        };
+        (node, record)
     }
 }
 

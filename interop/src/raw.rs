@@ -17,7 +17,7 @@ pub struct Raw {
 
 impl Raw {
     pub(crate) async fn start(mut process: Process) -> Self {
-        let node = process.ready().await;
+        let (node, _) = process.ready().await;
         Self { process, node }
     }
 

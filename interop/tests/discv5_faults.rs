@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use devp2p_core::{LanPolicy, NodeId, NodeKey, Record};
+use devp2p_core::{LanPolicy, Node, NodeId, NodeKey, Record};
 use devp2p_discv5::{
     Config, DropCause,
     crypto::{Identity, SessionKey, SessionSecrets, id_digest},
@@ -19,7 +19,9 @@ use devp2p_discv5::{
         Envelope, MAX_PACKET_SIZE, MIN_PACKET_SIZE, Masking, Nonce, Proof, ProtocolId, WhoAreYou,
     },
 };
-use devp2p_interop::{Discv5Options, Discv5Program, ECHO, OurDiscv5, Target, WireNode};
+use devp2p_interop::{
+    Discv5Entry, Discv5Options, Discv5Program, ECHO, OurDiscv5, Target, WireNode,
+};
 use futures::future::BoxFuture;
 
 /// The filter of sigp bans for an hour; a limit that only drops is over after this.
@@ -58,6 +60,13 @@ async fn ours_withstands_all_attacks() {
     let victim = OurDiscv5::start(listen, std::slice::from_ref(&absent)).await;
     assert!(!names(&Target::new(victim.record()), &absent).await);
 
+    let (mut us, record) = impostor().await;
+    let target = Target::new(victim.record());
+    let node = Node::from_record(record.clone());
+    let challenged = challenge_whoever_asks(&mut us, &target, record.id());
+    assert!(tokio::join!(victim.handle.ping(&node), challenged).0.is_err());
+    assert!(!victim.table().await.iter().any(|entry| entry.node.id() == record.id()));
+
     // By default there are no limits between nodes of a local network.
     let mut config = Config::default();
     config.lan_policy = LanPolicy::Limit;
@@ -82,9 +91,16 @@ async fn attacks_on_others_are_reported() {
 
         let absent = wire_node().await.record().clone();
         let options = Discv5Options { bootnodes: vec![absent.clone()], ..Discv5Options::default() };
-        let victim = program.start(options).await;
+        let mut victim = program.start(options).await;
         let target = Target::new(victim.first_record());
         line("nodes that never answered are not handed out", !names(&target, &absent).await);
+
+        let (mut us, record) = impostor().await;
+        let challenged = challenge_whoever_asks(&mut us, &target, record.id());
+        assert!(tokio::join!(victim.ping(&record), challenged).0.is_err());
+        let is_live = |entry: &Discv5Entry| entry.record.id() == record.id() && entry.is_live;
+        let believes = victim.table().await.iter().any(is_live);
+        line("who challenges and never answers gets no place", !believes);
 
         let options = Discv5Options { has_filter: true, ..Discv5Options::default() };
         let victim = program.start(options).await;
@@ -294,6 +310,23 @@ async fn names(it: &Target, absent: &Record) -> bool {
     let answer = us.ask(it, &mut session, body).await.unwrap();
     let Message { body: Body::Nodes(nodes), .. } = answer else { panic!("{answer:?}") };
     nodes.records.iter().any(|record| record == absent.as_bytes())
+}
+
+/// A node, and the record of another at its address, whose key it does not have.
+async fn impostor() -> (WireNode, Record) {
+    let (us, key) = (wire_node().await, NodeKey::generate().unwrap());
+    let record = Record::builder().seq(1).ip(us.record().ip().unwrap().into());
+    let record = record.udp(us.record().udp().unwrap()).sign(&key).unwrap();
+    (us, record)
+}
+
+/// Answers the first packet to the node with this id as that would, for which no key is needed.
+async fn challenge_whoever_asks(us: &mut WireNode, it: &Target, id: NodeId) {
+    let datagram = us.receive(it).await.unwrap();
+    let protocol = ProtocolId::default();
+    let nonce = Masking::new(id, protocol).peek(&datagram).unwrap().nonce();
+    let challenge = WhoAreYou::random(protocol, nonce, 0, &mut us.rng);
+    us.send(it, &challenge.encode(it.masking())).await;
 }
 
 /// Whether it challenges somebody from the address of one who sent many packets.

@@ -7,6 +7,7 @@ mod discv4;
 mod discv5;
 mod discv5_faults;
 mod discv5_mixed;
+mod discv5_servers;
 mod drivers;
 mod ethereumjs;
 mod geth;
