@@ -15,8 +15,7 @@ use std::{
 
 use devp2p_core::{DiscoveryVersion, Family, LocalRecord, Node, NodeKey, PublicKey, Record, Seed};
 use devp2p_discv5::{Missed, Rows, Socket};
-use futures::stream::BoxStream;
-use tokio::task::JoinHandle;
+use futures::{future::BoxFuture, stream::BoxStream};
 
 use self::running::{Running, with_addresses};
 use crate::{
@@ -31,8 +30,8 @@ trait Discovery: Sized {
     /// The version.
     const VERSION: DiscoveryVersion;
 
-    /// Starts it, and gives the task that it runs in.
-    fn start(start: Start) -> (Self, JoinHandle<io::Result<()>>);
+    /// Makes it, and gives the future that is its life.
+    fn new(start: Start) -> (Self, BoxFuture<'static, io::Result<()>>);
 
     /// What it sees from now on, a line each.
     fn events(&self) -> Events;

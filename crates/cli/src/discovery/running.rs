@@ -65,8 +65,10 @@ impl<D: Discovery> Running<D> {
         let seed = Rng::from_os().map_err(Failure::work)?.seed();
         let (local, seeds) = (Arc::new(Mutex::new(local)), remembered.seeds);
         let start = Start { socket, key, local, bootnodes: bootnodes.clone(), seeds, seed };
-        let (handle, driver) = D::start(start);
+        let (handle, driver) = D::new(start);
+        // Before it lives, so that nothing is missed.
         let (events, rows) = (handle.events(), handle.rows());
+        let driver = tokio::spawn(driver);
         Ok(Self { handle, bootnodes, addr, driver, events, rows, memory, seq })
     }
 

@@ -6,8 +6,7 @@ use devp2p_core::{DiscoveryVersion, Node, PublicKey, Record};
 use devp2p_discv4::{
     Config, Driver, Event, Handle, QueryError, RequestError, Rows, Service, Source,
 };
-use futures::StreamExt as _;
-use tokio::task::JoinHandle;
+use futures::{StreamExt as _, future::BoxFuture};
 
 use super::{Discovery, Events, Start, Unanswered, ask, describe, listen};
 use crate::{args::Discv4Command, failure::Failure, output::Line, runtime::block_on};
@@ -27,12 +26,12 @@ struct Discv4(Handle);
 impl Discovery for Discv4 {
     const VERSION: DiscoveryVersion = DiscoveryVersion::V4;
 
-    fn start(start: Start) -> (Self, JoinHandle<io::Result<()>>) {
+    fn new(start: Start) -> (Self, BoxFuture<'static, io::Result<()>>) {
         let Start { socket, key, local, bootnodes, seeds, seed } = start;
         let mut config = Config::default();
         config.bootstrap_nodes = bootnodes;
         let (service, handle) = Service::new(config, key, local, seeds, seed);
-        (Self(handle), tokio::spawn(Driver::new(service, socket)))
+        (Self(handle), Box::pin(Driver::new(service, socket)))
     }
 
     fn events(&self) -> Events {
