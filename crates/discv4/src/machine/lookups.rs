@@ -45,6 +45,15 @@ pub(super) enum Goal {
     Node(NodeId),
     /// A fuller table.
     Refresh,
+    /// The same, but it begins with the bootnodes. Where the network was in two parts, the tables
+    /// of both are full of their own, and lookups that begin with those stay among them.
+    Rejoin,
+}
+
+impl Goal {
+    const fn is_refresh(self) -> bool {
+        matches!(self, Self::Refresh | Self::Rejoin)
+    }
 }
 
 impl Lookups {
@@ -57,8 +66,8 @@ impl Lookups {
     }
 
     pub(super) fn is_refreshing(&self) -> bool {
-        self.running.values().any(|running| running.goal == Goal::Refresh)
-            || self.waiting.iter().any(|(.., goal)| *goal == Goal::Refresh)
+        self.running.values().any(|running| running.goal.is_refresh())
+            || self.waiting.iter().any(|(.., goal)| goal.is_refresh())
     }
 
     /// When a random lookup may start that waits only for its time.
@@ -78,7 +87,7 @@ impl Lookups {
 impl<S: Signer> Discv4<S> {
     /// Lets a lookup begin as soon as there is room.
     pub(super) fn queue_lookup(&mut self, query: QueryId, target: Target, goal: Goal) {
-        if goal != Goal::Refresh && !self.lookups.has_room(self.config.max_waiting_lookups) {
+        if !goal.is_refresh() && !self.lookups.has_room(self.config.max_waiting_lookups) {
             self.tell(Event::Failed { query, error: RequestError::Busy });
             return;
         }
@@ -98,7 +107,10 @@ impl<S: Signer> Discv4<S> {
         while self.lookups.running.len() < self.config.max_lookups.max(1) {
             let Some((query, target, goal)) = self.next_lookup(now) else { return };
             let id = kad_id(target.id());
-            let start = self.table.closest_known(&id, self.config.lookup.results);
+            let start = match goal {
+                Goal::Rejoin => self.table.pinned().collect(),
+                _ => self.table.closest_known(&id, self.config.lookup.results),
+            };
             let start = start.into_iter().map(|(id, contact)| (id, contact.clone()));
             let own = self.table.own_id();
             let lookup = Lookup::new(self.config.lookup.clone(), own, id, start);
@@ -156,7 +168,7 @@ impl<S: Signer> Discv4<S> {
                     self.fetch_record(now, query, contact);
                     return;
                 }
-                Goal::Node(_) | Goal::Refresh => {}
+                Goal::Node(_) | Goal::Refresh | Goal::Rejoin => {}
             }
         }
         let is_over = |running: &Running| running.lookup.is_finished();
@@ -186,7 +198,7 @@ impl<S: Signer> Discv4<S> {
                 self.tell(Event::LookupDone { query, nodes });
             }
             Goal::Node(_) => self.tell(Event::Resolved { query, node: None }),
-            Goal::Refresh => self.handle_refreshed(now),
+            Goal::Refresh | Goal::Rejoin => self.handle_refreshed(now),
         }
     }
 

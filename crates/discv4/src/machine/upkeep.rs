@@ -222,6 +222,11 @@ impl<S: Signer> Discv4<S> {
         let own = Target::from(self.signer.public_key());
         let query = self.query();
         self.queue_lookup(query, own, Goal::Refresh);
+        // A lookup that has only the bootnodes begins with them anyway.
+        if !self.table.is_empty() {
+            let query = self.query();
+            self.queue_lookup(query, own, Goal::Rejoin);
+        }
         for _ in 0..self.config.refresh_lookups {
             let (query, target) = (self.query(), self.refresh_target(now));
             self.queue_lookup(query, target, Goal::Refresh);

@@ -32,6 +32,9 @@ pub(crate) struct Node {
     lookup: Option<Lookup<Peer>>,
     /// Targets of the next lookups.
     targets: VecDeque<Id>,
+    /// Whether the lookup for our own id begins with the bootnode, as every second one does: where
+    /// the network was in two parts, the tables of both are full of their own.
+    rejoins: bool,
     /// By the number that the answer repeats.
     requests: BTreeMap<u64, Request>,
     out: VecDeque<Transmit>,
@@ -58,6 +61,7 @@ impl Node {
             found: None,
             lookup: None,
             targets: VecDeque::new(),
+            rejoins: false,
             requests: BTreeMap::new(),
             out: VecDeque::new(),
             refresh_at: now + Duration::from_secs(1),
@@ -83,6 +87,7 @@ impl Node {
             let random = [(); 4].map(|()| self.random().to_be_bytes());
             let random = self.table.refresh_target(random.as_flattened().try_into().unwrap());
             self.targets = [self.table.own_id(), random].into();
+            self.rejoins = !self.rejoins && self.table.pinned().next().is_some();
         }
         self.look_up(now);
         while self.table.poll_change().is_some() {}
@@ -92,9 +97,12 @@ impl Node {
         loop {
             if self.lookup.is_none() {
                 let Some(target) = self.targets.pop_front() else { return };
-                let start = self.table.closest_known(&target, 16).into_iter();
-                let start: Vec<_> = start.map(|(id, peer)| (id, *peer)).collect();
                 let own = self.table.own_id();
+                let start = match target == own && self.rejoins {
+                    true => self.table.pinned().collect(),
+                    false => self.table.closest_known(&target, 16),
+                };
+                let start: Vec<_> = start.into_iter().map(|(id, peer)| (id, *peer)).collect();
                 self.lookup = Some(Lookup::new(LookupConfig::default(), own, target, start));
                 self.table.refreshed(now, &target);
             }
