@@ -57,9 +57,9 @@ impl Search {
         rng: &mut Rng,
     ) -> Self {
         let mut search = Self { remembered: nodes(seeds, rng), ..Self::default() };
-        let has_own = sockets.v5.is_some();
-        let mut shared = sockets.shared.map(Place::new);
-        let mut own = sockets.v5.map(Place::new);
+        let mut places = [sockets.shared, sockets.v5].map(|socket| socket.map(Place::new));
+        let [shared, own] = &mut places;
+        let has_own = own.is_some();
         // First on a shared socket: it knows its packets, and what is left is for v4.
         #[cfg(feature = "discv5")]
         if config.runs_v5()
@@ -81,7 +81,7 @@ impl Search {
         }
         #[cfg(feature = "discv4")]
         if config.runs_v4()
-            && let Some(place) = &mut shared
+            && let Some(place) = shared
         {
             let mut options = crate::discv4::options(config);
             options.family = options.family.or(place.family);
@@ -97,7 +97,7 @@ impl Search {
             search.found.push((config.shares.v4, Box::new(nodes)));
             search.discv4 = Some(handle);
         }
-        search.udp = [shared, own].into_iter().flatten().map(|place| place.udp).collect();
+        search.udp = places.into_iter().flatten().map(|place| place.udp).collect();
         search
     }
 

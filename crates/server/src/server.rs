@@ -26,7 +26,8 @@ use crate::{
 /// default ones.
 #[must_use = "a server does nothing until it is started"]
 pub struct Builder {
-    config: Config,
+    /// Boxed: with the options of every layer it is large, and futures hold builders.
+    config: Box<Config>,
     listener: Option<Box<dyn Listener>>,
     transport: Option<Arc<dyn Transport>>,
     multiplexer: Option<Arc<dyn Multiplexer>>,
@@ -39,7 +40,7 @@ pub struct Builder {
 impl Builder {
     fn new(config: Config) -> Self {
         Self {
-            config,
+            config: Box::new(config),
             listener: None,
             transport: None,
             multiplexer: None,
