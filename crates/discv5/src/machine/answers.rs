@@ -37,7 +37,10 @@ impl<I: Identity> Discv5<I> {
         let Some(request) = self.requests.close(number) else { return Ok(()) };
         let (enr_seq, endpoint) = (pong.enr_seq, pong.endpoint());
         let rtt = now.saturating_duration_since(request.sent_at);
-        self.tell(Event::Vote { voter: peer.endpoint.ip(), endpoint });
+        // Whoever came to us would come by the thousand to vote.
+        if !matches!(request.purpose, Some(Purpose::Newcomer)) {
+            self.tell(Event::Vote { voter: peer.endpoint.ip(), endpoint });
+        }
         self.finish(now, request, Answer::Pong { enr_seq, endpoint, rtt });
         Ok(())
     }

@@ -92,6 +92,12 @@ pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Whether a record gives this endpoint. It cannot tell the scope of a link-local address.
+pub(super) fn gives_endpoint(record: &Record, endpoint: SocketAddr) -> bool {
+    let place = |at: SocketAddr| (at.ip(), at.port());
+    udp_endpoints(record).any(|at| place(at) == place(endpoint))
+}
+
 /// The UDP endpoints that a record gives.
 pub(super) fn udp_endpoints(record: &Record) -> impl Iterator<Item = SocketAddr> {
     let v4 = record.ip().zip(record.udp()).map(SocketAddr::from);

@@ -10,7 +10,7 @@ use devp2p_kad::{Lookup, LookupConfig};
 
 use super::{
     Discv5, Peer, after,
-    contact::{Contact, kad_id, node_id, udp_endpoints},
+    contact::{Contact, gives_endpoint, kad_id, node_id},
     purpose::Purpose,
     requests::{Answer, Ask},
 };
@@ -195,7 +195,8 @@ impl<I: Identity> Discv5<I> {
                 running.lookup.handle_failed(&kad_id(contact.id()));
             }
         }
-        let is_over = |running: &Running| running.lookup.is_finished();
+        let is_over =
+            |running: &Running| running.goal.is_reached() || running.lookup.is_finished();
         if self.lookups.running.get(&query).is_some_and(is_over) {
             self.conclude_lookup(now, query);
         }
@@ -282,7 +283,7 @@ impl<I: Identity> Discv5<I> {
 
     /// A node that was found, with the newest record that tells that it is where it answered.
     fn newest(&self, contact: &Contact) -> Node {
-        let is_there = |record: &Record| udp_endpoints(record).any(|at| at == contact.endpoint());
+        let is_there = |record: &Record| gives_endpoint(record, contact.endpoint());
         let newest = self.known_record(contact.id()).filter(is_there);
         newest.map_or_else(|| contact.node().clone(), Node::from_record)
     }

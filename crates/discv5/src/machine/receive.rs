@@ -166,7 +166,11 @@ impl<I: Identity> Discv5<I> {
         self.statistics.count_received_message(kind, size);
         let id = message.request_id;
         match message.body {
-            Body::Ping(_) => self.handle_ping(sender, id),
+            Body::Ping(ping) => {
+                let peer = sender.peer;
+                self.handle_ping(sender, id);
+                self.note_ping(now, &peer, ping.enr_seq);
+            }
             Body::FindNode(find_node) => self.handle_find_node(sender, id, &find_node.distances),
             Body::TalkRequest(talk) => self.handle_talk_request(now, sender, id, talk),
             Body::Pong(pong) => self.handle_pong(now, sender.peer, &id, &pong)?,

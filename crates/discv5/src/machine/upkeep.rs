@@ -4,7 +4,7 @@
 
 use std::{
     iter::once,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use devp2p_kad::{Change, Place};
 
 use super::{
     Discv5, Peer, after,
-    contact::{Contact, canonical, host_group, kad_id, node_id, udp_endpoints},
+    contact::{Contact, canonical, gives_endpoint, host_group, kad_id, node_id, udp_endpoints},
     newcomers::peer_of,
     purpose::Purpose,
     requests::{Answer, Ask},
@@ -43,6 +43,10 @@ fn network(ip: IpAddr) -> Network {
     let is_local =
         matches!(class, EndpointClass::Lan | EndpointClass::LinkLocal | EndpointClass::Loopback);
     (Family::of(ip), is_local)
+}
+
+fn is_link_local(endpoint: SocketAddr) -> bool {
+    classify(endpoint.ip()) == EndpointClass::LinkLocal
 }
 
 impl<I: Identity> Discv5<I> {
@@ -77,7 +81,7 @@ impl<I: Identity> Discv5<I> {
         let node = Node::from_record(record.clone());
         self.tell(Event::Sighting { node: node.clone(), source: Source::Handshake });
         // Behind a NAT, say, nobody finds a node by its record.
-        let is_there = udp_endpoints(&record).any(|at| at == peer.endpoint);
+        let is_there = gives_endpoint(&record, peer.endpoint);
         let contact = Contact::new(node, peer.endpoint, self.config.lan_policy);
         let id = kad_id(peer.id);
         let known = self.table.get(&id).map(|known| (known.is_verified(), known.value().clone()));
@@ -92,6 +96,20 @@ impl<I: Identity> Discv5<I> {
                     self.take_newer_record(now, record);
                 }
             }
+        }
+    }
+
+    /// A node asks whether we are there: we are in its table. If it is in ours it tells whether its
+    /// record is newer; and if it lost its place, because a packet of ours was lost say, it may have
+    /// another one.
+    pub(super) fn note_ping(&mut self, now: Instant, peer: &Peer, enr_seq: u64) {
+        if self.table.get(&kad_id(peer.id)).is_some() {
+            self.request_newer_record(now, peer, enr_seq);
+        } else if let Some(record) = self.known_record(peer.id)
+            && gives_endpoint(&record, peer.endpoint)
+        {
+            let (node, policy) = (Node::from_record(record), self.config.lan_policy);
+            self.take_newcomer(Contact::new(node, peer.endpoint, policy));
         }
     }
 
@@ -233,7 +251,10 @@ impl<I: Identity> Discv5<I> {
     pub(super) fn take_seed(&mut self, now: Instant, seed: Seed) {
         let endpoint = canonical(seed.endpoint);
         let contact = Contact::new(seed.node, endpoint, self.config.lan_policy);
-        if seed.protocol != DiscoveryVersion::V5 || !self.may_ever_contact(&contact) {
+        if seed.protocol != DiscoveryVersion::V5
+            || is_link_local(endpoint)
+            || !self.may_ever_contact(&contact)
+        {
             return;
         }
         if self.table.add(now, kad_id(contact.id()), contact.clone()).is_ok() {
@@ -391,7 +412,7 @@ impl<I: Identity> Discv5<I> {
             // While it answers where it was, that is where it is.
             Some(known) if known.is_verified() => None,
             _ => self.known_record(peer.id).and_then(|record| {
-                let is_there = udp_endpoints(&record).any(|at| at == peer.endpoint);
+                let is_there = gives_endpoint(&record, peer.endpoint);
                 let policy = self.config.lan_policy;
                 is_there.then(|| Contact::new(Node::from_record(record), peer.endpoint, policy))
             }),
@@ -425,7 +446,7 @@ impl<I: Identity> Discv5<I> {
             return;
         }
         let endpoint = known.endpoint();
-        if udp_endpoints(&record).any(|at| at == endpoint) {
+        if gives_endpoint(&record, endpoint) {
             let contact = Contact::new(Node::from_record(record), endpoint, policy);
             self.table.update(now, &id, contact);
             return;
@@ -449,9 +470,10 @@ impl<I: Identity> Discv5<I> {
     }
 
     /// A node has answered a PING. It is worth remembering if it has done so often, or is known for
-    /// long; so ids that somebody makes up by the thousand are not.
+    /// long; so ids that somebody makes up by the thousand are not. A link-local address is not: its
+    /// scope is one of this run.
     fn remember(&mut self, now: Instant, peer: &Peer) {
-        if !self.is_table_node(peer) {
+        if !self.is_table_node(peer) || is_link_local(peer.endpoint) {
             return;
         }
         let known = self.table.get(&kad_id(peer.id)).filter(|known| {
