@@ -42,7 +42,6 @@ struct Inner {
 /// A datagram that was sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
-    pub(crate) at: Instant,
     pub(crate) from: SocketAddr,
     pub(crate) to: SocketAddr,
 }
@@ -118,7 +117,7 @@ impl Network {
     }
 
     fn send(&self, from: SocketAddr, to: SocketAddr, bytes: Bytes) {
-        self.0.sent.lock().unwrap().push(Sent { at: now(), from, to });
+        self.0.sent.lock().unwrap().push(Sent { from, to });
         let inbox = self.0.inboxes.lock().unwrap().get(&to).cloned();
         tokio::spawn(async move {
             sleep(LATENCY).await;
