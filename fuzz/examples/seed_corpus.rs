@@ -46,7 +46,9 @@ fn main() -> io::Result<()> {
     discoveries()?;
     discv5_packets()?;
     discv5_messages()?;
-    for target in ["session", "dial", "server_core", "discv4"] {
+    // A lookup for no nodes at all is over at once.
+    save("discv5", "lookup_of_no_nodes", &[0, 14, 0, 3, 0, 1, 0])?;
+    for target in ["session", "dial", "server_core", "discv4", "discv5"] {
         let mut rng = Rng::from_seed([7; 32]);
         for number in 0..RANDOM_SEEDS {
             let mut seed = vec![0; RANDOM_SIZE];
