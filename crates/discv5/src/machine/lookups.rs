@@ -195,8 +195,7 @@ impl<I: Identity> Discv5<I> {
                 running.lookup.handle_failed(&kad_id(contact.id()));
             }
         }
-        let is_over =
-            |running: &Running| running.goal.is_reached() || running.lookup.is_finished();
+        let is_over = |running: &Running| running.goal.is_reached() || running.lookup.is_finished();
         if self.lookups.running.get(&query).is_some_and(is_over) {
             self.conclude_lookup(now, query);
         }
@@ -245,19 +244,20 @@ impl<I: Identity> Discv5<I> {
     }
 
     fn conclude_lookup(&mut self, now: Instant, query: QueryId) {
-        match self.lookups.running.get(&query).map(|running| &running.goal) {
-            Some(Goal::Nodes | Goal::Where { .. }) => self.conclude_chosen(query),
-            Some(Goal::Node(id)) => {
+        let Some(running) = self.lookups.running.get(&query) else { return };
+        match &running.goal {
+            Goal::Nodes | Goal::Where { .. } => self.conclude_chosen(query),
+            Goal::Node(id) => {
                 // Others may have told its record, though it does not answer us.
                 let node = self.known_record(*id).map(Node::from_record);
                 self.end_lookup(query);
                 self.tell(Event::Resolved { query, node });
             }
-            Some(Goal::Refresh) => {
+            Goal::Refresh => {
+                let is_vain = running.lookup.closest().next().is_none();
                 self.end_lookup(query);
-                self.handle_refreshed(now);
+                self.handle_refreshed(now, is_vain);
             }
-            None => {}
         }
     }
 
