@@ -18,6 +18,10 @@ pub(crate) struct Sockets {
     pub(crate) listener: Option<Box<dyn Listener>>,
     /// The address of the listener, with the real port.
     pub(crate) listen_addr: Option<SocketAddr>,
+    #[cfg_attr(
+        not(any(feature = "discv4", feature = "discv5")),
+        expect(dead_code, reason = "without discoveries none is opened")
+    )]
     pub(crate) udp: UdpSockets,
     /// The address of the UDP socket, with the real port.
     pub(crate) disc_addr: Option<SocketAddr>,
@@ -27,6 +31,10 @@ pub(crate) struct Sockets {
 
 /// The sockets of the discoveries.
 #[derive(Default)]
+#[cfg_attr(
+    not(any(feature = "discv4", feature = "discv5")),
+    expect(dead_code, reason = "without discoveries none is opened")
+)]
 pub(crate) struct UdpSockets {
     /// For all that have none of their own.
     pub(crate) shared: Option<Socket>,

@@ -189,10 +189,10 @@ impl<N: Node> Side<N> {
         let mut rng = Rng::from_seed([9; 32]);
         Box::new(move || {
             self.measure(LOOKUPS, async {
-                for number in 0..LOOKUPS {
+                for (number, node) in nodes.iter().enumerate().take(LOOKUPS) {
                     let mut target = [0; 32];
                     rng.fill(&mut target);
-                    let found = nodes[number].lookup(NodeId::new(target)).await;
+                    let found = node.lookup(NodeId::new(target)).await;
                     assert_eq!(found.len(), FOUND);
                     let mut nearest: Vec<_> =
                         (0..NEIGHBOURS).filter(|&at| at != number).map(|at| ids[at]).collect();
