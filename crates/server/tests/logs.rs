@@ -36,6 +36,8 @@ const OURS: u16 = 1;
 fn capture() -> (Captured, DefaultGuard) {
     let captured = Captured::default();
     let guard = set_default(captured.subscriber());
+    // A log point that another test met for the first time at this moment would stay silent.
+    tracing::callsite::rebuild_interest_cache();
     (captured, guard)
 }
 

@@ -55,6 +55,9 @@ async fn events_belong_to_the_peer() {
     let protocols = [talks, fails];
     let (left, right) =
         established(&config(), &PipeConfig::default(), &protocols, &protocols).await;
+    // A test beside this one may have met a log point for the first time just when the subscriber
+    // was set, and then nobody would be told of it.
+    tracing::callsite::rebuild_interest_cache();
     let (_peer, left) = left.run(&protocols, Direction::Outbound, None);
     let left = tokio::spawn(left.instrument(tracing::info_span!("peer", id = "abcd")));
     settle().await;
