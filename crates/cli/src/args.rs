@@ -181,8 +181,8 @@ pub(crate) struct TalkArgs {
 pub(crate) struct DiscoveryArgs {
     #[command(flatten)]
     pub(crate) key: KeyArgs,
-    /// The UDP address of this node; port 0 takes a free one. Otherwise any address from which the
-    /// node that is asked can be reached, as 0.0.0.0:0 or [::]:0
+    /// The UDP address of this node; port 0 takes a free one. Otherwise all addresses of the machine
+    /// of the IP version with which the node that is asked can be reached, and a free port
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) addr: Option<SocketAddr>,
     #[command(flatten)]

@@ -198,7 +198,12 @@ impl<S: Signer> Discv4<S> {
                 self.tell(Event::LookupDone { query, nodes });
             }
             Goal::Node(_) => self.tell(Event::Resolved { query, node: None }),
-            Goal::Refresh | Goal::Rejoin => self.handle_refreshed(now),
+            Goal::Refresh => {
+                let is_vain = running.lookup.closest().next().is_none();
+                self.handle_refreshed(now, is_vain);
+            }
+            // The bootnodes may well be gone.
+            Goal::Rejoin => self.handle_refreshed(now, false),
         }
     }
 

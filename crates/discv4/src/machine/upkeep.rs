@@ -259,10 +259,11 @@ impl<S: Signer> Discv4<S> {
         buckets.find(|bucket| bucket.distances().contains(&distance))?.refreshed_at()
     }
 
-    /// A lookup of a refresh is over.
-    pub(super) fn handle_refreshed(&mut self, now: Instant) {
+    /// A lookup of a refresh is over, and was in vain if nobody answered. Then those near to us have
+    /// not heard of us, though a bootnode may have a place already: it is made again soon.
+    pub(super) fn handle_refreshed(&mut self, now: Instant, is_vain: bool) {
         self.takes_newcomers |= !self.lookups.is_refreshing();
-        if self.table.is_empty() && !self.lookups.is_refreshing() {
+        if is_vain || self.table.is_empty() && !self.lookups.is_refreshing() {
             let soon = after(now, self.config.empty_refresh_interval.max(MIN_REFRESH));
             self.refresh_at = Some(self.refresh_at.map_or(soon, |at| at.min(soon)));
         }

@@ -87,3 +87,27 @@ fn more_seeds_than_the_table_tells_changes_of_are_taken_up() {
     world.call(0, |machine, now| machine.add_seeds(now, seeds));
     assert_eq!(world.peers[0].machine.table().lost_changes(), 0);
 }
+
+#[test]
+fn a_refresh_in_which_nobody_answered_is_made_again_soon() {
+    let mut world = World::network(1, |_| {});
+    let mut config = limited();
+    config.bootstrap_nodes = vec![world.peers[0].node()];
+    world.add(1, addr_of(1), config);
+    world.call(1, |machine, now| machine.handle_timeout(now));
+    let questions = |world: &World| {
+        let kinds = world.kinds_to(addr_of(0)).into_iter();
+        kinds.filter(|kind| *kind == PacketKind::FindNode).count()
+    };
+    while questions(&world) == 0 {
+        world.run(ms(1));
+    }
+    // It has answered a PING, so the table is not empty. What is on its way to it now is lost.
+    assert!(world.peers[1].knows(key(0).id()));
+    world.peers[0].is_up = false;
+    world.run(secs(2));
+    world.peers[0].is_up = true;
+    assert_eq!(questions(&world), 1);
+    world.run(secs(15));
+    assert!(questions(&world) > 1);
+}
