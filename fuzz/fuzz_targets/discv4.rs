@@ -92,6 +92,11 @@ fn endpoint(node: usize, place: usize) -> SocketAddr {
     }
 }
 
+/// Where the machine answers: a mapped address is the IPv4 address in it.
+fn canonical(at: SocketAddr) -> SocketAddr {
+    SocketAddr::new(at.ip().to_canonical(), at.port())
+}
+
 /// Who is at an endpoint.
 fn node_at(addr: SocketAddr) -> Option<usize> {
     (0..NODES.len()).find(|&node| (0..PLACES).any(|place| endpoint(node, place) == addr))
@@ -224,7 +229,7 @@ impl World {
             9 => {
                 let from = place(script);
                 let bytes = script.string();
-                self.deliver(from, bytes, Cause::Question(from));
+                self.deliver(from, bytes, Cause::Question(canonical(from)));
             }
             10 => {
                 let count = self.past.len();
@@ -359,14 +364,15 @@ impl World {
 
     fn tell(&mut self, node: usize, from: SocketAddr, packet: &Packet) {
         let Ok(sealed) = packet.seal(&Stamp(node)) else { return };
+        let there = canonical(from);
         if let Packet::Pong(pong) = packet {
             // More than the machine will believe, as it may be late, or of another node.
-            if self.pings.get(&pong.ping_hash) == Some(&from) {
-                self.proven.insert((IDS[node], from), self.now);
+            if self.pings.get(&pong.ping_hash) == Some(&there) {
+                self.proven.insert((IDS[node], there), self.now);
             }
         }
         let cause = match packet {
-            Packet::Ping(_) | Packet::FindNode(_) | Packet::EnrRequest(_) => Cause::Question(from),
+            Packet::Ping(_) | Packet::FindNode(_) | Packet::EnrRequest(_) => Cause::Question(there),
             _ => Cause::Itself,
         };
         if self.past.len() < MAX_REMEMBERED {
@@ -486,8 +492,8 @@ impl World {
         assert!(usage.bonds <= MAX_BONDS, "{usage:?}");
         assert!(usage.requests <= MAX_REQUESTS, "{usage:?}");
         assert!(usage.asks <= MAX_REQUESTS, "{usage:?}");
-        // A refresh waits beyond the bound: one for our own id, and a few more.
-        let refresh = 1 + self.machine.config().refresh_lookups;
+        // A refresh waits beyond the bound: two for our own id, and a few more.
+        let refresh = 2 + self.machine.config().refresh_lookups;
         assert!(usage.lookups <= MAX_LOOKUPS + MAX_WAITING + refresh, "{usage:?}");
         let statistics = self.machine.statistics();
         assert_eq!((statistics.events_lost, statistics.transmits_lost), (0, 0));

@@ -597,7 +597,7 @@ impl Peer {
         assert!(usage.requests <= config.max_requests + 2 * NODES.len(), "{usage:?}");
         assert!(usage.talks <= config.max_talks, "{usage:?}");
         // A refresh waits beyond the bound: one for our own id, and a few more.
-        let lookups = config.max_lookups + config.max_waiting_lookups + 1 + config.refresh_lookups;
+        let lookups = config.max_lookups + config.max_waiting_lookups + 2 + config.refresh_lookups;
         assert!(usage.lookups <= lookups, "{usage:?}");
         let statistics = self.machine.statistics();
         assert!(statistics.bytes_to_unproven <= statistics.bytes_from_unproven);

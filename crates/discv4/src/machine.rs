@@ -19,7 +19,7 @@ use std::{
 };
 
 use devp2p_core::{Node, NodeId, NodeKey, PublicKey, Record, Rng, Seed, WallClock};
-use devp2p_kad::Table;
+use devp2p_kad::{Newcomers, Table};
 
 pub use self::contact::Contact;
 use self::{
@@ -84,6 +84,8 @@ pub struct Discv4<S: Signer = NodeKey> {
     refresh_at: Option<Instant>,
     /// Whether nodes that come to us get places: from the end of the first refresh on.
     takes_newcomers: bool,
+    /// Those who came before, and have proved that they are there.
+    newcomers: Newcomers<Contact>,
     statistics: Statistics,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -109,6 +111,7 @@ impl<S: Signer> Discv4<S> {
             limits: Limits::new(&config, &mut rng),
             requests: Requests::new(&config),
             takes_newcomers: !config.newcomers_wait,
+            newcomers: Newcomers::new(MAX_NEWCOMERS, MAX_NEWCOMERS_OF_GROUP),
             config,
             signer,
             record,
@@ -389,6 +392,10 @@ pub struct Usage {
     pub outputs: usize,
 }
 
+/// Those who wait for the end of the first refresh, and those of one group among them: as many as
+/// the table would take of it by default.
+const MAX_NEWCOMERS: usize = 256;
+const MAX_NEWCOMERS_OF_GROUP: usize = 10;
 /// Two readings of the clocks differ by less than this for no reason: it takes time to read them.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(100);
 

@@ -74,11 +74,13 @@
 mod contact;
 mod id;
 mod lookup;
+mod newcomers;
 mod table;
 
 pub use contact::{Contact, Group};
 pub use id::{Distance, Id};
 pub use lookup::{Lookup, LookupConfig};
+pub use newcomers::Newcomers;
 pub use table::{
     BUCKETS, Bucket, Change, Check, Config, Entry, FIRST_BUCKET, Place, Refused, Table,
 };

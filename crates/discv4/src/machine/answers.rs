@@ -56,7 +56,9 @@ impl<S: Signer> Discv4<S> {
         // Whoever only came to us waits until we have looked around ourselves.
         let is_invited =
             self.takes_newcomers || ping.purposes.iter().any(|p| !matches!(p, Purpose::PingBack));
-        if is_invited && (!is_check || self.table.get(&kad_id(id)).is_none()) {
+        if !is_invited {
+            self.newcomers.push(kad_id(id), contact);
+        } else if !is_check || self.table.get(&kad_id(id)).is_none() {
             self.take_verified(now, contact, is_own_word);
         }
         for purpose in ping.purposes {
@@ -78,7 +80,7 @@ impl<S: Signer> Discv4<S> {
 
     /// Gives a node that has just answered its place in the table. `is_own_word` says whether the
     /// node itself has told us where it is, in its PING or its record, or somebody else.
-    fn take_verified(&mut self, now: Instant, contact: Contact, is_own_word: bool) {
+    pub(super) fn take_verified(&mut self, now: Instant, contact: Contact, is_own_word: bool) {
         let id = kad_id(contact.id());
         let verified = self.table.get(&id).filter(|known| known.is_verified());
         let known = verified.map(|known| known.value());

@@ -77,8 +77,7 @@ impl<S: Signer> Discv4<S> {
     fn handle_proven_ping(&mut self, now: Instant, contact: Contact, enr_seq: Option<u64>) {
         let (id, endpoint) = (contact.id(), contact.endpoint());
         match self.table.get(&kad_id(id)).map(|entry| entry.value().clone()) {
-            // It comes again.
-            None if !self.takes_newcomers => {}
+            None if !self.takes_newcomers => _ = self.newcomers.push(kad_id(id), contact),
             // It waits for a place like any that is not verified.
             None => {
                 let _ = self.table.add(now, kad_id(id), contact);

@@ -262,10 +262,24 @@ impl<S: Signer> Discv4<S> {
     /// A lookup of a refresh is over, and was in vain if nobody answered. Then those near to us have
     /// not heard of us, though a bootnode may have a place already: it is made again soon.
     pub(super) fn handle_refreshed(&mut self, now: Instant, is_vain: bool) {
-        self.takes_newcomers |= !self.lookups.is_refreshing();
+        if !self.takes_newcomers && !self.lookups.is_refreshing() {
+            self.takes_newcomers = true;
+            self.take_newcomers(now);
+        }
         if is_vain || self.table.is_empty() && !self.lookups.is_refreshing() {
             let soon = after(now, self.config.empty_refresh_interval.max(MIN_REFRESH));
             self.refresh_at = Some(self.refresh_at.map_or(soon, |at| at.min(soon)));
+        }
+    }
+
+    /// Those who came while we looked around ourselves get the places that are left. Where all start
+    /// together everybody does that at the same time, and who was not taken then might be in nobody's
+    /// table until its next refresh.
+    fn take_newcomers(&mut self, now: Instant) {
+        while let Some((_, contact)) = self.newcomers.pop() {
+            if self.bonds.is_proven(now, contact.id(), contact.endpoint()) {
+                self.take_verified(now, contact, true);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use devp2p_discv4::{Config, Event, wire::PacketKind};
 use super::world::{START, Stranger, World, addr_of, key, limited, ms, node_at, secs};
 
 #[test]
-fn who_comes_before_the_first_refresh_is_over_gets_no_place() {
+fn who_comes_before_the_first_refresh_is_over_gets_a_place_after_it() {
     for waits in [true, false] {
         let mut world = World::new();
         let mut config = limited();
@@ -26,6 +26,7 @@ fn who_comes_before_the_first_refresh_is_over_gets_no_place() {
         assert_eq!(world.peers[0].knows(early.id()), !waits);
 
         world.run(secs(1));
+        assert!(world.peers[0].knows(early.id()));
         let late = Stranger::new(101, "67.6.6.6:30303");
         late.bond(&mut world, 0);
         assert!(world.peers[0].knows(late.id()));

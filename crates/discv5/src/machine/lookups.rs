@@ -51,13 +51,16 @@ enum Goal {
     Node(NodeId),
     /// A fuller table.
     Refresh,
+    /// The same, but it begins with the bootnodes. Where the network was in two parts, the tables
+    /// of both are full of their own, and lookups that begin with those stay among them.
+    Rejoin,
     /// So many nodes that are chosen, of all that answer.
     Where { limit: usize, found: usize, predicate: Predicate },
 }
 
 impl Goal {
     const fn is_refresh(&self) -> bool {
-        matches!(self, Self::Refresh)
+        matches!(self, Self::Refresh | Self::Rejoin)
     }
 
     /// Whether no more nodes are wanted.
@@ -123,6 +126,12 @@ impl<I: Identity> Discv5<I> {
         self.queue(query, target, Goal::Refresh);
     }
 
+    /// The same for our own id, beginning with the bootnodes.
+    pub(super) fn queue_rejoin(&mut self) {
+        let query = self.query();
+        self.queue(query, self.own, Goal::Rejoin);
+    }
+
     fn queue(&mut self, query: QueryId, target: NodeId, goal: Goal) {
         if goal.is_refresh() || self.lookups.has_room(self.config.max_waiting_lookups) {
             self.lookups.waiting.push_back((query, target, goal));
@@ -140,7 +149,10 @@ impl<I: Identity> Discv5<I> {
         while self.lookups.running.len() < self.config.max_lookups.max(1) {
             let Some((query, target, goal)) = self.next_lookup(now) else { return };
             let (own, target) = (self.table.own_id(), kad_id(target));
-            let start = self.table.closest_known(&target, self.config.lookup.results);
+            let start = match goal {
+                Goal::Rejoin => self.table.pinned().collect(),
+                _ => self.table.closest_known(&target, self.config.lookup.results),
+            };
             let start = start.into_iter().map(|(id, contact)| (id, contact.clone()));
             let lookup = Lookup::new(self.lookup_config(&goal), own, target, start);
             self.table.refreshed(now, &target);
@@ -238,7 +250,7 @@ impl<I: Identity> Discv5<I> {
                 self.tell(Event::Resolved { query, node: Some(node) });
                 return true;
             }
-            Goal::Node(_) | Goal::Refresh => {}
+            Goal::Node(_) | Goal::Refresh | Goal::Rejoin => {}
         }
         false
     }
@@ -258,6 +270,11 @@ impl<I: Identity> Discv5<I> {
                 self.end_lookup(query);
                 self.handle_refreshed(now, is_vain);
             }
+            // The bootnodes may well be gone.
+            Goal::Rejoin => {
+                self.end_lookup(query);
+                self.handle_refreshed(now, false);
+            }
         }
     }
 
@@ -270,7 +287,7 @@ impl<I: Identity> Discv5<I> {
                 let chosen = |node: &Node| node.record().is_some_and(predicate);
                 found.into_iter().filter(chosen).take(*limit).collect()
             }
-            Goal::Nodes | Goal::Node(_) | Goal::Refresh => found,
+            Goal::Nodes | Goal::Node(_) | Goal::Refresh | Goal::Rejoin => found,
         };
         self.end_lookup(query);
         self.tell(Event::LookupDone { query, nodes });

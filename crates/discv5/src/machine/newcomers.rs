@@ -1,12 +1,9 @@
 //! Nodes that came to us, and wait to be asked whether they are there.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Instant,
-};
+use std::{collections::BTreeSet, time::Instant};
 
 use devp2p_core::NodeId;
-use devp2p_kad::{Contact as _, Place};
+use devp2p_kad::Place;
 
 use super::{
     Discv5, Peer,
@@ -25,24 +22,21 @@ const MAX_WAITING_OF_GROUP: usize = 10;
 /// none does, all that wait have been asked within 8 s.
 const MAX_ASKED: usize = 16;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Newcomers {
-    waiting: VecDeque<Contact>,
+    waiting: devp2p_kad::Newcomers<Contact>,
     /// Those who are being asked.
     asked: BTreeSet<Peer>,
 }
 
-impl Newcomers {
-    fn insert(&mut self, contact: Contact) {
-        let group = contact.group();
-        let of_group = self.waiting.iter().filter(|known| known.group() == group).count();
-        let is_crowd = group.is_some() && of_group >= MAX_WAITING_OF_GROUP;
-        let is_known = self.waiting.iter().any(|known| known.id() == contact.id());
-        if !is_crowd && !is_known && self.waiting.len() < MAX_WAITING {
-            self.waiting.push_back(contact);
-        }
+impl Default for Newcomers {
+    fn default() -> Self {
+        let waiting = devp2p_kad::Newcomers::new(MAX_WAITING, MAX_WAITING_OF_GROUP);
+        Self { waiting, asked: BTreeSet::new() }
     }
+}
 
+impl Newcomers {
     pub(super) fn settled(&mut self, peer: &Peer) {
         self.asked.remove(peer);
     }
@@ -51,7 +45,7 @@ impl Newcomers {
 impl<I: Identity> Discv5<I> {
     /// A node that is not in the table came to us, from where its record says that it is.
     pub(super) fn take_newcomer(&mut self, contact: Contact) {
-        self.newcomers.insert(contact);
+        self.newcomers.waiting.push(kad_id(contact.id()), contact);
     }
 
     /// Asks those who wait whether they are there, as far as there may be a place for them. That
@@ -59,9 +53,9 @@ impl<I: Identity> Discv5<I> {
     pub(super) fn greet_newcomers(&mut self, now: Instant) {
         while self.takes_newcomers
             && self.newcomers.asked.len() < MAX_ASKED
-            && let Some(contact) = self.newcomers.waiting.pop_front()
+            && let Some((id, contact)) = self.newcomers.waiting.pop()
         {
-            let (id, endpoint) = (kad_id(contact.id()), contact.endpoint());
+            let endpoint = contact.endpoint();
             let place = self.table.add(now, id, contact);
             let known = self.table.get(&id).filter(|known| !known.is_verified());
             let known = known.map(|known| known.value().clone());

@@ -505,6 +505,10 @@ impl<I: Identity> Discv5<I> {
             return;
         }
         self.queue_refresh(self.own);
+        // A lookup that has only the bootnodes begins with them anyway.
+        if !self.table.is_empty() {
+            self.queue_rejoin();
+        }
         for _ in 0..self.config.refresh_lookups {
             let mut random = [0; 32];
             self.rng.fill(&mut random);

@@ -119,6 +119,12 @@ impl<D: Discovery> Network<D> {
 
     /// Whether each of these nodes can reach each other one, from table to table.
     pub(crate) fn is_connected(&self, among: &[usize]) -> bool {
+        self.cut_off(among).is_empty()
+    }
+
+    /// Those of these nodes that the first of them cannot reach, from table to table, or that cannot
+    /// reach it.
+    pub(crate) fn cut_off(&self, among: &[usize]) -> Vec<usize> {
         let place: BTreeMap<_, _> =
             self.ids(among).into_iter().enumerate().map(|(place, id)| (id, place)).collect();
         let (mut to, mut from) = (vec![Vec::new(); among.len()], vec![Vec::new(); among.len()]);
@@ -128,7 +134,9 @@ impl<D: Discovery> Network<D> {
                 from[other].push(place_of_own);
             }
         }
-        reaches_all(&to) && reaches_all(&from)
+        let (to, from) = (reached(&to), reached(&from));
+        let places = among.iter().zip(to.into_iter().zip(from));
+        places.filter(|(_, (to, from))| !to || !from).map(|(&at, _)| at).collect()
     }
 
     /// How many nodes each table has, the fewest first.
@@ -156,7 +164,8 @@ fn share_found(ids: &[NodeId], counted: &BTreeSet<NodeId>, own: NodeId, found: &
     ids.iter().filter(|id| found.nodes.contains(id)).count() as f64 / ids.len() as f64
 }
 
-fn reaches_all(edges: &[Vec<usize>]) -> bool {
+/// Which of them can be reached from the first.
+fn reached(edges: &[Vec<usize>]) -> Vec<bool> {
     let mut seen = vec![false; edges.len()];
     let mut ready = vec![0];
     while let Some(at) = ready.pop() {
@@ -164,7 +173,7 @@ fn reaches_all(edges: &[Vec<usize>]) -> bool {
             ready.extend(&edges[at]);
         }
     }
-    seen.into_iter().all(|seen| seen)
+    seen
 }
 
 /// The value that so much of them do not exceed.

@@ -22,7 +22,8 @@ pub(crate) const fn attack<D: Discovery>() -> Attack {
                 what: "120 s later, of the survivors, listed in a table",
                 bar: Bar::AtLeast(0.99),
             },
-            Measure { what: "5 min later, of the table entries, dead", bar: Bar::AtMost(0.05) },
+            // A table checks one of its hundred nodes every 4.5 s; the rest falls to lookups.
+            Measure { what: "5 min later, of the table entries, dead", bar: Bar::AtMost(0.12) },
         ],
         run: run::<D>,
         nodes: 500,
