@@ -1,7 +1,7 @@
 //! Lookups of our discovery v4 and of go-ethereum's, side by side.
 //!
 //! ```text
-//! cargo run --release -p devp2p-interop --example lookups
+//! cargo run --release -p devp2p-interop --example beside_geth
 //! ```
 //!
 //! 30 nodes of ours in this process and 30 of geth's in another, with the same keys, on 127.0.0.1,
