@@ -7,7 +7,12 @@
 
 use std::{fs, io, net::Ipv4Addr, path::Path};
 
+use bytes::Bytes;
 use devp2p_core::{NodeKey, Record, Rng};
+use devp2p_discv5::{
+    message::{Body, FindNode, MAX_DISTANCE, MAX_RECORDS, Message, Nodes, RequestId, TalkRequest},
+    wire::MAX_PACKET_SIZE,
+};
 use devp2p_fuzz::{
     keys::{INITIATOR, RECIPIENT},
     script::string,
@@ -46,8 +51,7 @@ fn main() -> io::Result<()> {
     discoveries()?;
     discv5_packets()?;
     discv5_messages()?;
-    // A lookup for no nodes at all is over at once.
-    save("discv5", "lookup_of_no_nodes", &[0, 14, 0, 3, 0, 1, 0])?;
+    discv5_machines()?;
     for target in ["session", "dial", "server_core", "discv4", "discv5"] {
         let mut rng = Rng::from_seed([7; 32]);
         for number in 0..RANDOM_SEEDS {
@@ -334,6 +338,8 @@ fn discoveries() -> io::Result<()> {
 
 /// Every packet as it comes, its header before it is masked to us, and handshakes with a record.
 fn discv5_packets() -> io::Result<()> {
+    /// The bytes before the authdata.
+    const HEADER_START: usize = 39;
     let vectors = parse(DISCV5_WIRE);
     for (index, vector) in list(&vectors["packets"]).iter().enumerate() {
         let (packet, fields) = (hex(&vector["packet"]), &vector["decoded"]);
@@ -350,6 +356,22 @@ fn discv5_packets() -> io::Result<()> {
     }
     let record = Record::builder().seq(1).sign(&INITIATOR).expect("a small record");
     let foreign = Record::builder().seq(1).sign(&RECIPIENT).expect("a small record");
+    // The header as far as it is not our own, at the limits of what a packet can be.
+    let header = |flag: u8, authdata: u16, size: usize| {
+        [&[1, flag], &authdata.to_be_bytes()[..], &vec![9; size]].concat()
+    };
+    for (name, packet) in [
+        ("ordinary_without_a_tag", header(0, 32, 32 + 15)),
+        ("ordinary_smallest", header(0, 32, 32 + 16)),
+        ("ordinary_largest", header(0, 32, MAX_PACKET_SIZE - HEADER_START)),
+        ("ordinary_too_large", header(0, 32, MAX_PACKET_SIZE - HEADER_START + 1)),
+        ("whoareyou", header(1, 24, 24)),
+        ("whoareyou_with_a_message", header(1, 24, 40)),
+        ("handshake_without_a_key", header(2, 34, 34 + 97)),
+        ("authdata_beyond_the_end", header(2, u16::MAX, 200)),
+    ] {
+        save("discv5_packet", &format!("unmasked_{name}"), &packet)?;
+    }
     for (name, changes, record) in [
         ("genuine", [0, 0, 0, 0], record.as_bytes()),
         ("signature_flipped", [1, 0, 0, 0], record.as_bytes()),
@@ -372,7 +394,95 @@ fn discv5_messages() -> io::Result<()> {
     for vector in lists.iter().flat_map(|name| list(&vectors[*name])) {
         save("discv5_message", &name(vector), &hex(&vector["encoded"]))?;
     }
-    save("discv5_message", "record_of_286_bytes", &hex(&vectors["record_size_288_nodes"]))
+    save("discv5_message", "record_of_286_bytes", &hex(&vectors["record_size_288_nodes"]))?;
+
+    let record = Record::builder().seq(1).sign(&INITIATOR).expect("a small record").to_bytes();
+    let nodes = |total, count| Body::Nodes(Nodes { total, records: vec![record.clone(); count] });
+    let talk = |name: &'static [u8], size| {
+        let (protocol, request) = (Bytes::from_static(name), vec![7; size].into());
+        Body::TalkRequest(TalkRequest { protocol, request })
+    };
+    for (name, body) in [
+        ("findnode_all", Body::FindNode(FindNode { distances: (0..=MAX_DISTANCE).collect() })),
+        ("nodes_too_many", nodes(1, MAX_RECORDS + 1)),
+        ("nodes_of_none", nodes(0, 0)),
+        ("nodes_total_huge", nodes(u64::MAX, 2)),
+        ("talk_without_name", talk(b"", 0)),
+        ("talk_large", talk(b"utp", 1_100)),
+    ] {
+        let message = Message { request_id: RequestId::from(7), body };
+        save("discv5_message", name, &message.to_bytes().expect("records are lists"))?;
+    }
+    Ok(())
+}
+
+/// How nodes come to share keys and what they say then, step by step: the first byte names the
+/// step. The strangers are numbered from 0 on, and the last of them is the bootnode.
+fn discv5_machines() -> io::Result<()> {
+    const DELIVER: &[u8] = &[4];
+    const SERVE: &[u8] = &[9, 4];
+    const NEXT_TIME: &[u8] = &[2, 0, 4];
+    const HALF_A_SECOND: &[u8] = &[0, 0xf4, 1];
+    const KNOCK: &[u8] = &[6, 0, 0, 20, 0, 4];
+    // With PING, by the stranger's own record, which gives where it is.
+    const HANDSHAKE: &[u8] = &[7, 0, 0, 0, 0, 1, 0, 1, 4];
+    const FIND_NODE: &[u8] = &[10, 0, 0, 2, 2, 3, 0, 1, 2, 4];
+    const FIND_RECORD: &[u8] = &[10, 0, 0, 3, 3, 4];
+    const TALK: &[u8] = &[10, 0, 0, 4, 6, 1, 3, 0, b'a', b's', b'k', 4];
+    const FLIP: &[u8] = &[3, 0, 2, 70, 0, 1];
+    const TRUNCATE: &[u8] = &[3, 0, 4, 100, 0];
+    const FROM_ELSEWHERE: &[u8] = &[3, 0, 3, 0, 2];
+    // As an answer to what it was asked first: one part of three, of four records.
+    const NODES: &[u8] = &[10, 0, 0, 1, 0, 4, 3, 4, 2, 0, 3, 0, 3, 1, 4, 0, 4];
+    let command = |named, what: &[u8]| [&[14, 0, named, 0], what].concat();
+    // The stranger has challenged the machine, and has been asked.
+    let asked = |what: &[u8]| [&*command(2, what), DELIVER, &[8, 0, 0, 0], DELIVER].concat();
+    let ask_for_nodes = asked(&[6, 254]);
+    let scripts: [(&str, &[&[u8]]); 20] = [
+        // A lookup for no nodes at all is over at once.
+        ("lookup_of_no_nodes", &[&command(3, &[1, 0])]),
+        ("bootstrap", &[DELIVER, &[SERVE, SERVE, NEXT_TIME].concat().repeat(12)]),
+        ("handshake", &[KNOCK, HANDSHAKE, SERVE]),
+        ("handshake_twice", &[KNOCK, HANDSHAKE, HANDSHAKE, KNOCK, HANDSHAKE, SERVE]),
+        // By another's record, and with a bit of the packet turned over.
+        ("handshake_of_another", &[KNOCK, &[7, 0, 0, 7, 1, 0, 1, 0, 1, 4], HANDSHAKE]),
+        ("handshake_flipped", &[KNOCK, HANDSHAKE.split_at(8).0, FLIP, DELIVER, KNOCK, HANDSHAKE]),
+        ("handshake_moved", &[KNOCK, HANDSHAKE.split_at(8).0, FROM_ELSEWHERE, DELIVER]),
+        ("challenge_again", &[KNOCK, KNOCK, HALF_A_SECOND, KNOCK, HALF_A_SECOND, KNOCK]),
+        ("challenge_cut", &[KNOCK.split_at(5).0, TRUNCATE, DELIVER]),
+        ("findnode", &[&SERVE.repeat(3), KNOCK, HANDSHAKE, SERVE, FIND_RECORD, FIND_NODE]),
+        ("talk", &[KNOCK, HANDSHAKE, SERVE, TALK, &[13, 0, 0, 20, 0], DELIVER]),
+        ("talk_late", &[KNOCK, HANDSHAKE, SERVE, TALK, HALF_A_SECOND, &[13, 0, 0, 20, 0], DELIVER]),
+        ("talk_too_many", &[KNOCK, HANDSHAKE, SERVE, &TALK.repeat(5)]),
+        ("talk_to_stranger", &[&asked(&[7, 100, 0]), SERVE]),
+        ("nodes_in_parts", &[&ask_for_nodes, &NODES.repeat(3), NEXT_TIME]),
+        ("nodes_drip", &[&ask_for_nodes, NODES, &[0, 200, 1], NODES, &[0, 200, 1], NODES]),
+        ("enr", &[&asked(&[8]), SERVE]),
+        (
+            "machines",
+            &[
+                &command(1, &[4]),
+                &[14, 1, 0, 0, 4],
+                DELIVER,
+                &command(1, &[7, 44, 1]),
+                DELIVER,
+                &[13, 1, 0, 9, 0],
+                DELIVER,
+                &command(5, &[3]),
+                &SERVE.repeat(4),
+            ],
+        ),
+        // Both have keys; the second one's record changes, and the first asks for it.
+        (
+            "renewed",
+            &[&command(1, &[4]), DELIVER, &[14, 1, 0, 0, 11, 1], &command(1, &[4]), DELIVER],
+        ),
+        ("years", &[&SERVE.repeat(3), &[&[1, 30, 4], SERVE, SERVE, NEXT_TIME].concat().repeat(8)]),
+    ];
+    scripts.into_iter().try_for_each(|(name, steps)| {
+        // What the machines draw is the same in all.
+        save("discv5", name, &[&[0], &*steps.concat()].concat())
+    })
 }
 
 fn save(target: &str, name: &str, seed: &[u8]) -> io::Result<()> {

@@ -241,14 +241,17 @@ impl World {
             2 => {
                 let datagram = &mut self.in_flight[at];
                 let mut bytes = datagram.bytes.to_vec();
-                let position = usize::from(script.short()) % bytes.len();
-                bytes[position] ^= script.byte();
+                // Of one that was cut, nothing may be left.
+                let position = usize::from(script.short()) % bytes.len().max(1);
+                if let Some(byte) = bytes.get_mut(position) {
+                    *byte ^= script.byte();
+                }
                 datagram.bytes = bytes.into();
             }
             3 => self.in_flight[at].from = some_endpoint(script),
             4 => {
                 let datagram = &mut self.in_flight[at];
-                let size = usize::from(script.short()) % datagram.bytes.len();
+                let size = usize::from(script.short()) % datagram.bytes.len().max(1);
                 datagram.bytes.truncate(size);
             }
             _ => {
