@@ -58,7 +58,7 @@ pub(crate) trait Discovery: Sized {
     fn lookup(&mut self, now: Instant, target: [u8; 64]) -> (Self::Query, NodeId);
     fn lookup_random(&mut self, now: Instant);
     /// Asks a node something that it answers only to who has proved itself.
-    fn ask(&mut self, now: Instant, node: &Node);
+    fn ask(&mut self, now: Instant, node: &Node) -> Self::Query;
     /// Whether a node has proved that it is there.
     fn has_proved(&self, now: Instant, id: NodeId, endpoint: SocketAddr) -> bool;
 
@@ -79,6 +79,8 @@ pub(crate) trait Settings: Clone + fmt::Debug {
 
 /// What a machine wants, or tells.
 pub(crate) enum Happening<Q> {
+    /// What was asked.
+    Answered(Q),
     Failed(Q, String),
     Found(Q, Vec<NodeId>),
     /// Somebody named a node.
@@ -128,6 +130,7 @@ impl<S: Sign> Discovery for Discv4<S> {
             Output::Event(Event::Failed { query, error }) => {
                 Happening::Failed(query, error.to_string())
             }
+            Output::Event(Event::Neighbors { query, .. }) => Happening::Answered(query),
             Output::Event(Event::Sighting { node, source: Source::Neighbors(by) }) => {
                 Happening::Named { node: node.id(), by }
             }
@@ -144,8 +147,8 @@ impl<S: Sign> Discovery for Discv4<S> {
         self.lookup_random(now);
     }
 
-    fn ask(&mut self, now: Instant, node: &Node) {
-        self.find_node(now, node, Target::from(node.public_key()));
+    fn ask(&mut self, now: Instant, node: &Node) -> Self::Query {
+        self.find_node(now, node, Target::from(node.public_key()))
     }
 
     fn has_proved(&self, now: Instant, id: NodeId, endpoint: SocketAddr) -> bool {
@@ -207,6 +210,7 @@ impl<S: Sign> Discovery for Discv5<S> {
             Output::Event(Event::Failed { query, error }) => {
                 Happening::Failed(query, error.to_string())
             }
+            Output::Event(Event::Nodes { query, .. }) => Happening::Answered(query),
             Output::Event(Event::Sighting { node, source: Source::Nodes(by) }) => {
                 Happening::Named { node: node.id(), by }
             }
@@ -223,8 +227,8 @@ impl<S: Sign> Discovery for Discv5<S> {
         self.lookup_random(now);
     }
 
-    fn ask(&mut self, now: Instant, node: &Node) {
-        self.find_node(now, node, vec![0]);
+    fn ask(&mut self, now: Instant, node: &Node) -> Self::Query {
+        self.find_node(now, node, vec![0])
     }
 
     fn has_proved(&self, _: Instant, id: NodeId, endpoint: SocketAddr) -> bool {

@@ -1,6 +1,7 @@
 //! Networks of nodes with one of the discoveries, in virtual time, and whoever is against them.
 
 pub(crate) mod attacks;
+pub(crate) mod caller;
 pub(crate) mod crowd;
 #[path = "../support/keys.rs"]
 pub(crate) mod keys;

@@ -121,6 +121,32 @@ impl<D: Discovery> Network<D> {
         self.joined(identity, host)
     }
 
+    /// Starts somebody else's node, who has settings of his own.
+    pub(crate) fn join_as(&mut self, identity: Identity, config: D::Config) -> usize {
+        let (now, clock) = (self.world.now(), self.clock);
+        let node = Node::new(now, clock, &identity, config, None, &mut self.rng);
+        let host = self.world.spawn(identity.address, Member::Node(Box::new(node)));
+        self.nodes.push((identity, host));
+        self.nodes.len() - 1
+    }
+
+    /// A node begins anew, and has forgotten all but who it is.
+    pub(crate) fn restart(&mut self, at: usize) {
+        let (identity, host) = self.nodes[at].clone();
+        let node = self.node(&identity, self.clock);
+        self.world.restart(host, Member::Node(Box::new(node)));
+    }
+
+    /// The same, at another port.
+    pub(crate) fn restart_elsewhere(&mut self, at: usize) {
+        let (identity, host) = &mut self.nodes[at];
+        self.world.remove(*host);
+        identity.address.set_port(identity.address.port() + 1);
+        let (identity, address) = (identity.clone(), identity.address);
+        let node = self.node(&identity, self.clock);
+        self.nodes[at].1 = self.world.spawn(address, Member::Node(Box::new(node)));
+    }
+
     fn joined(&mut self, identity: Identity, host: HostId) -> usize {
         self.nodes.push((identity, host));
         let pause = self.plan.join / u32::try_from(self.plan.nodes.max(1)).unwrap();

@@ -1,7 +1,7 @@
 //! A node: the machine as it is shipped, and somebody who uses it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -68,6 +68,8 @@ pub(crate) struct Node<D: Discovery> {
     /// a single lookup runs.
     depths: BTreeMap<NodeId, u32>,
     pub(crate) found: Vec<Found>,
+    /// What others answered of what it asked.
+    answers: BTreeSet<D::Query>,
     pub(crate) taps: Taps,
 }
 
@@ -106,6 +108,7 @@ impl<D: Discovery> Node<D> {
             lookups: BTreeMap::new(),
             depths: BTreeMap::new(),
             found: Vec::new(),
+            answers: BTreeSet::new(),
             taps: Taps::default(),
         };
         node.set_pace(now, pace, rng.below(1 << 20) as f64 / f64::from(1 << 20));
@@ -125,6 +128,16 @@ impl<D: Discovery> Node<D> {
         self.lookups.insert(query, (target, now));
     }
 
+    /// Asks a node something that it answers only to who has proved itself.
+    pub(crate) fn ask(&mut self, now: Instant, node: &Enode) -> D::Query {
+        self.now = now;
+        self.machine.ask(now, node)
+    }
+
+    pub(crate) fn is_answered(&self, query: D::Query) -> bool {
+        self.answers.contains(&query)
+    }
+
     /// The ids in its table, and where they are.
     pub(crate) fn table(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> {
         self.machine.table().into_iter()
@@ -132,6 +145,7 @@ impl<D: Discovery> Node<D> {
 
     fn handle(&mut self, happening: Happening<D::Query>) {
         match happening {
+            Happening::Answered(query) => _ = self.answers.insert(query),
             Happening::Found(query, nodes) => {
                 let Some((target, since)) = self.lookups.remove(&query) else { return };
                 let hops = nodes.first().and_then(|id| self.depths.get(id));

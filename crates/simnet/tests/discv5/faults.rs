@@ -27,3 +27,38 @@ fn who_survives_finds_those_who_survive() {
 fn a_partition_heals() {
     check("partition");
 }
+
+#[test]
+fn nodes_behind_nats_are_served_and_not_listed() {
+    check("NATs");
+}
+
+#[test]
+fn who_restarts_is_spoken_to_again() {
+    check("restarts");
+}
+
+#[test]
+fn answers_that_nobody_asked_for_do_nothing() {
+    check("unsolicited");
+}
+
+#[test]
+fn what_is_replayed_makes_no_session() {
+    check("replay");
+}
+
+#[test]
+fn who_has_proved_nothing_gets_less_than_it_sent() {
+    check("amplification");
+}
+
+#[test]
+fn two_hosts_stay_a_small_part_of_a_table() {
+    check("False Friends");
+}
+
+#[test]
+fn what_is_forged_ends_no_session_and_takes_no_entry() {
+    check("forged");
+}

@@ -8,8 +8,10 @@ mod nats;
 mod partition;
 mod reflection;
 mod replay;
+mod restart;
 mod skew;
 mod unsolicited;
+mod v5;
 
 use devp2p_discv4::Discv4;
 use devp2p_discv5::Discv5;
@@ -50,7 +52,8 @@ pub(crate) const V4: &[Attack] = &[
     loss::attack::<Discv4<StandIn>>(),
     killing::attack::<Discv4<StandIn>>(),
     partition::attack::<Discv4<StandIn>>(),
-    nats::ATTACK,
+    restart::attack::<Discv4<StandIn>>(),
+    nats::V4,
 ];
 
 /// What is done to discovery v5.
@@ -58,6 +61,13 @@ pub(crate) const V5: &[Attack] = &[
     loss::attack::<Discv5<StandIn>>(),
     killing::attack::<Discv5<StandIn>>(),
     partition::attack::<Discv5<StandIn>>(),
+    restart::attack::<Discv5<StandIn>>(),
+    nats::V5,
+    v5::unsolicited::ATTACK,
+    v5::replay::ATTACK,
+    v5::amplification::ATTACK,
+    v5::false_friends::ATTACK,
+    v5::spoofing::ATTACK,
 ];
 
 impl Attack {

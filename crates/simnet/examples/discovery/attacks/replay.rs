@@ -14,7 +14,7 @@ use devp2p_discv4::Discv4;
 use super::{Attack, Bar, Measure};
 use crate::discovery::{
     keys::StandIn,
-    network::{Member, Network, Plan},
+    network::{Network, Plan},
 };
 
 pub(crate) const ATTACK: Attack = Attack {
@@ -51,9 +51,8 @@ fn run(seed: u64, nodes: usize) -> Vec<f64> {
     for at in network.alive() {
         network.world.crash(network.nodes[at].1);
     }
-    let (identity, host) = network.nodes[victim].clone();
-    let node = network.node(&identity, network.clock);
-    network.world.restart(host, Member::Node(Box::new(node)));
+    let identity = network.nodes[victim].0.clone();
+    network.restart(victim);
     let replay = |network: &mut Network<Discv4<StandIn>>| {
         for (from, bytes) in &packets {
             network.with_probe(listener, |probe, _| {
