@@ -129,7 +129,7 @@ fn challenge(enr_seq: u64) -> WhoAreYou {
 /// what follows the nonce.
 fn mask(bytes: &[u8]) -> Vec<u8> {
     let mut script = Script::new(bytes);
-    let flag = script.one_of(&PacketKind::ALL).flag();
+    let flag = script.one_of(PacketKind::ALL).flag();
     let rest = script.rest();
     let authdata_size = rest.first_chunk().map_or(0, |size| u16::from_be_bytes(*size));
     let fields: [&[u8]; 5] = [&[6; IV_SIZE], b"discv5\0\x01", &[flag], &[8; 12], rest];

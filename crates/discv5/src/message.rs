@@ -223,7 +223,7 @@ impl Message {
 
 impl MessageKind {
     /// All types, in the order of their codes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: &'static [Self] = &[
         Self::Ping,
         Self::Pong,
         Self::FindNode,
@@ -246,7 +246,7 @@ impl MessageKind {
 
     /// The type that a byte stands for.
     pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
+        Self::ALL.iter().copied().find(|kind| kind.code() == code)
     }
 
     /// Whether it asks for an answer.

@@ -107,7 +107,7 @@ pub enum PacketKind {
 
 impl PacketKind {
     /// All kinds, in the order of their flags.
-    pub const ALL: [Self; 3] = [Self::Ordinary, Self::WhoAreYou, Self::Handshake];
+    pub const ALL: &'static [Self] = &[Self::Ordinary, Self::WhoAreYou, Self::Handshake];
 
     /// The byte that stands for the kind.
     pub const fn flag(self) -> u8 {
@@ -120,7 +120,7 @@ impl PacketKind {
 
     /// The kind that a byte stands for.
     pub fn from_flag(flag: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.flag() == flag)
+        Self::ALL.iter().copied().find(|kind| kind.flag() == flag)
     }
 
     /// Whether authdata of this kind can have so many bytes.

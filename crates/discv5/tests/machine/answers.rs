@@ -1,12 +1,13 @@
 //! What of an answer is believed.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr, sync::LazyLock};
 
-use devp2p_core::{Node, Record};
+use devp2p_core::{Node, NodeId, Record};
 use devp2p_discv5::{
     Event, QueryId,
     message::{Body, Message, Nodes, Pong, RequestId},
 };
+use proptest::prelude::*;
 
 use crate::world::*;
 
@@ -247,4 +248,49 @@ fn a_pong_without_a_ping_is_no_vote() {
     let ping = eve.ping_message();
     eve.pong(&mut world, 0, &ping);
     assert!(!world.peers[0].events.iter().any(|event| matches!(event, Event::Vote { .. })));
+}
+
+/// Records at the distances 256, 255 and 254 from Bob, as many of each.
+static TOLD: LazyLock<Vec<Record>> = LazyLock::new(|| {
+    let distances = [256, 255, 254].into_iter();
+    distances.flat_map(|distance| (0..16).map(move |nth| at_distance(distance, nth))).collect()
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the messages of an answer say of their number, whenever they come, and whatever is
+    /// in them.
+    #[test]
+    fn an_answer_ends_in_time_with_nodes_that_were_asked_for(
+        parts in prop::collection::vec(
+            (
+                prop_oneof![0..40_u64, any::<u64>()],
+                prop::collection::vec(0..48_usize, 0..4),
+                prop_oneof![4 => 0..100_u64, 1 => 0..700_u64],
+            ),
+            0..40,
+        ),
+    ) {
+        let (mut world, mut bob, query, id) = asked(&[256, 254]);
+        let end = world.now + ms(2_000);
+        for (total, records, pause) in &parts {
+            let records: Vec<_> = records.iter().map(|&at| TOLD[at].clone()).collect();
+            bob.nodes(&mut world, 0, id, *total, &records);
+            world.run(ms(*pause));
+        }
+        world.run(end.saturating_duration_since(world.now));
+        let results = world.peers[0].of(query);
+        prop_assert_eq!(results.len(), 1);
+        // Where nothing came at all, it is not an answer.
+        let Event::Nodes { nodes, .. } = results[0] else {
+            prop_assert!(parts.is_empty());
+            return Ok(());
+        };
+        let ids: BTreeSet<NodeId> = nodes.iter().map(Node::id).collect();
+        prop_assert_eq!(ids.len(), nodes.len());
+        prop_assert!(nodes.len() <= 32);
+        let asked_for = |id: &NodeId| [256, 254].contains(&bob.id().log_distance(id));
+        prop_assert!(ids.iter().all(asked_for));
+    }
 }

@@ -389,3 +389,13 @@ fn a_ping_in_the_handshake_is_answered_to_where_it_came_from() {
     let [Message { body: Body::Pong(pong), .. }] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(pong.endpoint(), endpoint);
 }
+
+#[test]
+fn each_round_trip_of_a_handshake_may_take_as_long_as_an_answer() {
+    let mut world = World::of(2);
+    world.latency = ms(240);
+    let bob = world.peers[1].node();
+    let query = world.ping(0, &bob);
+    world.run(ms(2 * 480));
+    assert!(world.peers[0].is_ponged(query), "though both take longer than one may");
+}

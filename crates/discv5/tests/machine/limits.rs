@@ -1,6 +1,6 @@
 //! Rates and numbers: they drop, and do not ban.
 
-use devp2p_discv5::{Config, DropCause, Event, RequestError};
+use devp2p_discv5::{Config, DropCause, Event, RequestError, Statistics};
 
 use crate::world::*;
 
@@ -131,4 +131,17 @@ fn an_idle_machine_waits_for_nothing_of_the_packets() {
     assert!(world.peers[0].is_ponged(query));
     let usage = world.peers[0].machine.usage();
     assert_eq!((usage.requests, usage.talks, usage.outputs), (0, 0, 0));
+}
+
+#[test]
+fn what_one_machine_has_heard_of_a_prefix_does_not_concern_another() {
+    let mut world = World::of(2);
+    let mut eve = Stranger::at(9, addr("66.6.6.9:2000"));
+    for _ in 0..200 {
+        eve.knock(&mut world, 0);
+    }
+    assert_ne!(world.peers[0].dropped(DropCause::StrangerRate), 0);
+    assert_eq!(world.peers[1].machine.statistics(), &Statistics::default());
+    eve.receive(&mut world);
+    Stranger::at(8, addr("66.6.6.8:2000")).connect(&mut world, 1);
 }

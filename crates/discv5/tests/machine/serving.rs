@@ -1,6 +1,6 @@
 //! What is answered to whom.
 
-use devp2p_core::Record;
+use devp2p_core::{Node, Record};
 use devp2p_discv5::{
     DropCause,
     message::{Body, Message, Ping, RequestId},
@@ -103,4 +103,23 @@ fn a_record_that_is_ours_verifies() {
     let parts = alice.find_node(&mut world, 0, &[0]);
     let record = Record::decode(&parts[0].records[0]).unwrap();
     assert_eq!(record.id(), world.peers[0].id());
+}
+
+#[test]
+fn nodes_of_a_local_network_are_told_in_it_alone() {
+    let mut world = World::one();
+    let local = world.add_at(1, addr("192.168.1.1:30303"), limited());
+    let node = world.peers[local].node();
+    world.call(0, |machine, now| machine.add_node(now, node.clone()));
+    world.run(secs(5));
+    assert_eq!(world.peers[0].machine.nodes().map(Node::id).collect::<Vec<_>>(), [node.id()]);
+    let distance = world.peers[0].id().log_distance(&node.id());
+    for (number, asker, is_told) in
+        [(7, "192.168.1.7:30303", true), (8, "30.1.1.1:30303", false), (9, "127.0.0.1:7777", true)]
+    {
+        let mut asker = Stranger::at(number, addr(asker));
+        asker.connect(&mut world, 0);
+        let told = &asker.find_node(&mut world, 0, &[distance])[0].records;
+        assert_eq!(!told.is_empty(), is_told, "{}", asker.endpoint);
+    }
 }

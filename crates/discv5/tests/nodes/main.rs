@@ -3,6 +3,7 @@
 
 mod lookups;
 mod newcomers;
+mod refresh;
 mod seeds;
 mod support;
 mod table;

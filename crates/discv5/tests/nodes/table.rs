@@ -1,5 +1,7 @@
 //! What a machine does of its own accord for its table.
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
 use devp2p_core::{Family, Node, Record};
 use devp2p_discv5::{Config, Event, message::MessageKind};
 
@@ -209,4 +211,36 @@ fn a_number_that_rises_all_the_time_costs_a_request_a_minute() {
     }
     let asked = asked(&world).packets - before;
     assert!((2..=2 + 5).contains(&asked), "{asked}");
+}
+
+/// How many of 40 nodes at these addresses get places, in the table and at most in one bucket.
+fn placed(address: impl Fn(u32) -> IpAddr) -> (usize, usize) {
+    let mut world = World::of(1);
+    for number in 1..=40 {
+        let at = SocketAddr::new(address(number), 30303);
+        let peer = world.add_at(number, at, limited());
+        let node = world.peers[peer].node();
+        world.call(0, |machine, now| machine.add_node(now, node));
+    }
+    world.run(secs(300));
+    let table = world.peers[0].machine.table();
+    (table.len(), table.buckets().iter().map(|bucket| bucket.entries().len()).max().unwrap())
+}
+
+#[test]
+fn nodes_of_one_network_get_few_places_in_both_families() {
+    let v4 = |number: u32| IpAddr::from(u32::to_be_bytes(0x4206_0600 | number));
+    let (in_table, in_bucket) = placed(v4);
+    assert!((2..=10).contains(&in_table) && in_bucket <= 2, "{in_table}, {in_bucket}");
+
+    // Each has a /64 of its own, in one /48.
+    let v6 =
+        |number: u32| IpAddr::from(Ipv6Addr::from(0x2a00_u128 << 112 | u128::from(number) << 64));
+    let (in_table, in_bucket) = placed(v6);
+    assert!((2..=10).contains(&in_table) && in_bucket <= 2, "{in_table}, {in_bucket}");
+
+    let apart =
+        |number: u32| IpAddr::from(Ipv6Addr::from(0x2a00_u128 << 112 | u128::from(number) << 80));
+    let (in_table, in_bucket) = placed(apart);
+    assert!(in_table > 20 && in_bucket > 2, "{in_table}, {in_bucket}");
 }

@@ -204,13 +204,14 @@ fn a_pong_tells_an_endpoint() {
 
 #[test]
 fn kinds_have_the_codes_and_names_of_the_specification() {
-    for (code, kind) in (1..).zip(MessageKind::ALL) {
+    for (code, &kind) in (1..).zip(MessageKind::ALL) {
         assert_eq!((kind.code(), MessageKind::from_code(code)), (code, Some(kind)));
     }
     assert_eq!(MessageKind::from_code(0), None);
     assert_eq!(MessageKind::from_code(7), None);
     let names: Vec<_> = MessageKind::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["PING", "PONG", "FINDNODE", "NODES", "TALKREQ", "TALKRESP"]);
-    let requests: Vec<_> = MessageKind::ALL.into_iter().filter(|kind| kind.is_request()).collect();
+    let requests: Vec<_> =
+        MessageKind::ALL.iter().copied().filter(|kind| kind.is_request()).collect();
     assert_eq!(requests, [MessageKind::Ping, MessageKind::FindNode, MessageKind::TalkRequest]);
 }
