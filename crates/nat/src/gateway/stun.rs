@@ -1,0 +1,177 @@
+//! STUN servers, which tell the address and map nothing.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use devp2p_core::{Host, Rng};
+use futures_core::future::BoxFuture;
+use tokio::{
+    net::{UdpSocket, lookup_host},
+    time::{Instant, timeout_at},
+};
+
+use super::{Gateway, GatewayError, Mapping, Search};
+use crate::{
+    Socket, StunServer,
+    driver::now,
+    stun::{MAX_RESPONSE, TransactionId, binding_request, read_binding_response},
+};
+
+/// geth's list, which is that of <https://github.com/pradt2/always-online-stun>.
+const SERVERS: &str = include_str!("../stun-servers.txt");
+
+/// How many servers of the list are asked, as in geth.
+const ASKED: usize = 3;
+
+/// After how long the question is repeated, and then how long is waited (RFC 8489 §6.2.1 goes on for
+/// 40 s).
+const WAITS: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_millis(1_000), Duration::from_millis(1_500)];
+
+/// How many datagrams that are no answer are read of one server. It has one to send.
+const MAX_STRAY: usize = 16;
+
+/// Asks a STUN server, or a few of geth's list.
+#[derive(Clone, Debug, Default)]
+pub struct Stun {
+    server: Option<StunServer>,
+}
+
+impl Stun {
+    /// Asks this server, or three of the list, at random each time.
+    pub const fn new(server: Option<StunServer>) -> Self {
+        Self { server }
+    }
+}
+
+impl Search for Stun {
+    /// There is nothing to find: who is asked is known.
+    fn search(&self) -> BoxFuture<'static, Result<Arc<dyn Gateway>, GatewayError>> {
+        let server = self.server.clone();
+        Box::pin(async { Ok(Arc::new(StunGateway { server }) as Arc<dyn Gateway>) })
+    }
+}
+
+struct StunGateway {
+    server: Option<StunServer>,
+}
+
+impl Gateway for StunGateway {
+    fn address(&self) -> BoxFuture<'static, Result<IpAddr, GatewayError>> {
+        let server = self.server.clone();
+        Box::pin(async move {
+            let mut rng = Rng::from_os().map_err(io::Error::other)?;
+            let servers = match server {
+                Some(server) => resolve(&server).await?.into_iter().collect(),
+                None => some(&mut rng),
+            };
+            let mut last = GatewayError::NotFound;
+            for server in servers {
+                match ask(server, &mut rng).await {
+                    Ok(address) => return Ok(address),
+                    Err(error) => last = error,
+                }
+            }
+            Err(last)
+        })
+    }
+
+    fn map(
+        &self,
+        _: Socket,
+        _: u16,
+        _: Duration,
+    ) -> BoxFuture<'static, Result<Mapping, GatewayError>> {
+        Box::pin(async { Err(GatewayError::Unsupported) })
+    }
+
+    fn unmap(&self, _: Socket, _: u16) -> BoxFuture<'static, Result<(), GatewayError>> {
+        Box::pin(async { Err(GatewayError::Unsupported) })
+    }
+
+    fn name(&self) -> String {
+        self.server.as_ref().map_or_else(|| "STUN".to_owned(), |server| format!("STUN at {server}"))
+    }
+}
+
+/// The address of a server; of those that its name has, one of IPv4 if there is any, since that is
+/// the family with the NATs.
+async fn resolve(server: &StunServer) -> io::Result<Option<SocketAddr>> {
+    match &server.host {
+        Host::Ip(ip) => Ok(Some(SocketAddr::new(*ip, server.port))),
+        Host::Dns(name) => {
+            let found = lookup_host((name.as_str(), server.port)).await?;
+            Ok(found.min_by_key(SocketAddr::is_ipv6))
+        }
+    }
+}
+
+/// Some servers of the list, those of IPv4 alone: with the others the address would change family
+/// from one time to the next.
+fn some(rng: &mut Rng) -> Vec<SocketAddr> {
+    let parsed = SERVERS.lines().filter_map(|line| line.parse::<SocketAddr>().ok());
+    let mut all: Vec<_> = parsed.filter(SocketAddr::is_ipv4).collect();
+    let mut chosen = Vec::new();
+    while chosen.len() < ASKED && !all.is_empty() {
+        let at = rng.below(u64::try_from(all.len()).unwrap_or(u64::MAX));
+        chosen.push(all.swap_remove(usize::try_from(at).unwrap_or(0)));
+    }
+    chosen
+}
+
+/// Asks one server.
+async fn ask(server: SocketAddr, rng: &mut Rng) -> Result<IpAddr, GatewayError> {
+    let any: SocketAddr =
+        if server.is_ipv4() { ([0_u8; 4], 0).into() } else { ([0_u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any).await?;
+    // From here on the system drops what comes from others.
+    socket.connect(server).await?;
+    let mut id = TransactionId([0; 12]);
+    rng.fill(&mut id.0);
+    let request = binding_request(id);
+    // One more than is allowed, so that what was cut off is seen.
+    let mut datagram = [0; MAX_RESPONSE + 1];
+    let mut strays = 0;
+    let mut last = GatewayError::Timeout;
+    for wait in WAITS {
+        socket.send(&request).await?;
+        let deadline = Instant::from_std(now()).checked_add(wait);
+        let deadline = deadline.ok_or(GatewayError::Timeout)?;
+        while let Ok(received) = timeout_at(deadline, socket.recv(&mut datagram)).await {
+            let datagram = datagram.get(..received?).filter(|bytes| bytes.len() <= MAX_RESPONSE);
+            match datagram.map(|datagram| read_binding_response(id, datagram)) {
+                Some(Ok(endpoint)) => return Ok(endpoint.ip().to_canonical()),
+                Some(Err(error)) => last = GatewayError::Refused(error.to_string()),
+                None => last = GatewayError::Refused("a response too long".to_owned()),
+            }
+            strays += 1;
+            if strays >= MAX_STRAY {
+                return Err(last);
+            }
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn three_servers_of_the_list_are_asked_at_random() {
+        let mut asked = BTreeSet::new();
+        for seed in 0..100 {
+            let chosen = some(&mut Rng::from_seed([seed; 32]));
+            assert_eq!(chosen.iter().collect::<BTreeSet<_>>().len(), ASKED);
+            asked.extend(chosen);
+        }
+        assert!(asked.len() > 50, "{}", asked.len());
+        assert!(SERVERS.lines().all(|line| line.parse::<SocketAddr>().is_ok()));
+    }
+}
