@@ -5,7 +5,7 @@ use devp2p_simnet::for_seeds;
 use crate::discovery::attacks;
 
 const NODES: usize = 100;
-const SEEDS: u64 = 5;
+const SEEDS: u64 = 3;
 
 /// Runs what has this in its name.
 fn check(name: &str) {
