@@ -38,9 +38,15 @@ impl AnyResolver {
         Self(Arc::new(resolver))
     }
 
-    /// As [`Resolver::lookup_txt`], without a borrow.
+    /// As [`Resolver::lookup_txt`], as a future that owns all that it needs.
     pub(crate) fn look_up(&self, name: String) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         Arc::clone(&self.0).look_up(name)
+    }
+}
+
+impl Resolver for AnyResolver {
+    fn lookup_txt(&self, name: &str) -> impl Future<Output = Result<Vec<Txt>, LookupError>> + Send {
+        self.look_up(name.to_owned())
     }
 }
 

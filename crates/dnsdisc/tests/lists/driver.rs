@@ -1,4 +1,5 @@
 //! The driver, on paused time.
+#![expect(clippy::disallowed_methods, reason = "a test reads the clock that it paused")]
 
 use std::{
     collections::BTreeMap,
