@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use devp2p_core::{DiscoveryVersion, Host, Node};
 
 use crate::{
+    dns::DnsCommand,
     eth::{Chain, ForkId},
     failure::{Failure, one_line},
     hex::{self, TextOrHex},
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     /// Speak node discovery v5
     #[command(subcommand)]
     Discv5(Discv5Command),
+    /// Read and make node lists in DNS (EIP-1459)
+    #[command(subcommand)]
+    Dns(DnsCommand),
     /// Work with node keys
     #[command(subcommand)]
     Key(KeyCommand),

@@ -9,6 +9,7 @@ mod clock;
 mod demo;
 mod devnet;
 mod discovery;
+mod dns;
 mod eth;
 mod failure;
 mod hex;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Devnet(args) => devnet::run(&args),
         Command::Discv4(command) => discovery::v4::run(command),
         Command::Discv5(command) => discovery::v5::run(command),
+        Command::Dns(command) => dns::run(command),
         Command::Key(command) => key::run(command),
         Command::Run(args) => run::run(args),
     };

@@ -10,6 +10,7 @@ mod arguments;
 mod devnet;
 #[cfg(unix)]
 mod discovery;
+mod dns;
 #[cfg(unix)]
 mod find_peers;
 mod key;
