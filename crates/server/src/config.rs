@@ -83,6 +83,14 @@ pub struct Config {
     /// The TCP address to listen on; port 0 takes a free one, `None` does not listen. Default
     /// 0.0.0.0:30303.
     pub listen_addr: Option<SocketAddr>,
+    /// How the node gets to be reachable where it is behind a NAT. Only a listener of `listen_addr`
+    /// is mapped, and the sockets of discovery. Default none: a library does not change somebody's
+    /// gateway unasked.
+    #[cfg(feature = "nat")]
+    pub nat: devp2p_nat::Nat,
+    /// The times of port mappings.
+    #[cfg(feature = "nat")]
+    pub port_mapping: devp2p_nat::Config,
     /// What opens connections. Default TCP.
     pub dialer: Option<Arc<dyn Dialer>>,
     /// Dial nobody, not even static nodes.
@@ -383,6 +391,10 @@ impl Default for Config {
             lan_policy: LanPolicy::default(),
             protocols: Vec::new(),
             listen_addr: Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, LISTEN_PORT))),
+            #[cfg(feature = "nat")]
+            nat: devp2p_nat::Nat::None,
+            #[cfg(feature = "nat")]
+            port_mapping: devp2p_nat::Config::default(),
             dialer: None,
             no_dial: false,
             enable_msg_events: false,

@@ -10,6 +10,7 @@
 //! | [`DialScheduler`] | `devp2p_dial::Scheduler` | whom to dial next |
 //! | [`Discovery`] | discovery v4 and v5 | candidates to dial |
 //! | [`NodeDb`] | a [`MemoryNodeDb`] | what is remembered across restarts |
+//! | [`PortMapper`] | what `Config::nat` says | gets the sockets through a NAT |
 //!
 //! Two servers on loopback, with a subprotocol that counts to three:
 //!
@@ -74,10 +75,13 @@ mod machine;
 #[cfg(feature = "test-util")]
 mod memory;
 mod multiplexer;
+#[cfg(feature = "nat")]
+mod nat;
 mod node_db;
 #[cfg(feature = "nodedb")]
 mod nodedb;
 mod peer_info;
+mod port_mapper;
 #[cfg(feature = "rlpx")]
 mod rlpx;
 mod runtime;
@@ -95,6 +99,8 @@ pub use discv4::Discv4Nodes;
 pub use discv5::Discv5Nodes;
 #[cfg(feature = "test-util")]
 pub use memory::{MemoryDialer, MemoryListener, MemoryNetwork};
+#[cfg(feature = "nat")]
+pub use nat::NatMapper;
 #[cfg(feature = "nodedb")]
 pub use nodedb::FileNodeDb;
 #[cfg(feature = "rlpx")]
@@ -114,6 +120,7 @@ pub use self::{
     multiplexer::{Multiplexer, Negotiated, PeerControl},
     node_db::{MemoryNodeDb, NodeDb, NodeDbError, Remembered, Row},
     peer_info::{NodeInfo, PeerInfo},
+    port_mapper::{MappedSocket, PortEvent, PortMapper, SocketRole},
     runtime::SetupError,
     scheduler::DialScheduler,
     server::{Builder, Server, StartError},

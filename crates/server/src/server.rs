@@ -12,8 +12,8 @@ use tracing::{info, warn};
 use crate::search::Search;
 use crate::{
     BaseProtocol, Config, ConfigError, Core, DialScheduler, Dialer, Discovery, Event, Events,
-    FairMix, Handle, Listener, MemoryNodeDb, Multiplexer, NodeDb, NodeDbError, PeerInfo,
-    Remembered, TcpDialer, Transport,
+    FairMix, Handle, Listener, MappedSocket, MemoryNodeDb, Multiplexer, NodeDb, NodeDbError,
+    PeerInfo, PortMapper, Remembered, SocketRole, TcpDialer, Transport,
     base_protocol::MessageHook,
     discovery::Candidates,
     local::{Addresses, local_record},
@@ -34,6 +34,7 @@ pub struct Builder {
     scheduler: Option<Box<dyn DialScheduler>>,
     discovery: Option<Box<dyn Discovery>>,
     node_db: Option<Arc<dyn NodeDb>>,
+    port_mapper: Option<Box<dyn PortMapper>>,
     on_peer: Option<PeerHook>,
 }
 
@@ -47,6 +48,7 @@ impl Builder {
             scheduler: None,
             discovery: None,
             node_db: None,
+            port_mapper: None,
             on_peer: None,
         }
     }
@@ -128,6 +130,13 @@ impl Builder {
     /// Remembers in `node_db` what is to survive a restart. By default it is forgotten.
     pub fn node_db(mut self, node_db: impl NodeDb) -> Self {
         self.node_db = Some(Arc::new(node_db));
+        self
+    }
+
+    /// Gets the server's sockets through a NAT with `port_mapper`, in place of what the option `nat`
+    /// says.
+    pub fn port_mapper(mut self, port_mapper: impl PortMapper) -> Self {
+        self.port_mapper = Some(Box::new(port_mapper));
         self
     }
 
@@ -230,6 +239,7 @@ impl Server {
             scheduler,
             discovery,
             node_db: _,
+            port_mapper,
             on_peer,
         } = self.builder;
         let events = self.events;
@@ -238,6 +248,8 @@ impl Server {
             None => Rng::from_os().map_err(StartError::Entropy)?,
         };
 
+        // What accepts connections in place of TCP has no port that a gateway knows of.
+        let has_own_listener = listener.is_some();
         let sockets = Sockets::open(&config, listener)?;
         // Discovery v5 finds nodes by their records, v4 by what they say in its packets.
         let udp = sockets.disc_v5_addr.or(sockets.disc_addr);
@@ -307,6 +319,17 @@ impl Server {
             disc_v5_addr: sockets.disc_v5_addr,
         };
         let handle = Handle::new(Arc::clone(&shared), info);
+        if let Some(mapper) = port_mapper.or_else(|| default_port_mapper(&config)) {
+            let listener = sockets.listen_addr.filter(|_| !has_own_listener);
+            let mapped = [
+                (SocketRole::Listener, listener),
+                (SocketRole::Discovery, sockets.disc_addr),
+                (SocketRole::DiscoveryV5, sockets.disc_v5_addr),
+            ];
+            let mapped = mapped.into_iter();
+            let mapped = mapped.filter_map(|(role, addr)| Some(MappedSocket::new(role, addr?)));
+            shared.spawn(runtime::map_ports(Arc::clone(&shared), mapper, mapped.collect()));
+        }
         if let Some(listener) = sockets.listener {
             info!(self = %handle.node_info().enode, "RLPx listener up");
             shared.tasks.spawn(runtime::listen(Arc::clone(&shared), listener));
@@ -347,6 +370,18 @@ fn default_transport(key: &NodeKey, config: &Config) -> Result<Arc<dyn Transport
 #[cfg(not(feature = "rlpx"))]
 fn default_transport(_: &NodeKey, _: &Config) -> Result<Arc<dyn Transport>, StartError> {
     Err(StartError::Missing("a transport, without the feature `rlpx`"))
+}
+
+#[cfg(feature = "nat")]
+fn default_port_mapper(config: &Config) -> Option<Box<dyn PortMapper>> {
+    let nat = config.nat.clone();
+    (nat != devp2p_nat::Nat::None)
+        .then(|| Box::new(crate::NatMapper::new(nat, config.port_mapping.clone())) as _)
+}
+
+#[cfg(not(feature = "nat"))]
+const fn default_port_mapper(_: &Config) -> Option<Box<dyn PortMapper>> {
+    None
 }
 
 /// Why a server did not start. What the start had done is undone.

@@ -15,6 +15,7 @@ mod contract {
     mod discv5;
     mod multiplexer;
     mod node_db;
+    mod port_mapper;
     mod scheduler;
     mod transport;
 }

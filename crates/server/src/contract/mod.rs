@@ -14,6 +14,7 @@
 //! | [`scheduler::check`] | [`DialScheduler`](crate::DialScheduler) |
 //! | [`discovery::check`] | [`Discovery`](crate::Discovery) |
 //! | [`node_db::check`] | [`NodeDb`](crate::NodeDb) |
+//! | [`port_mapper::check`] | [`PortMapper`](crate::PortMapper) |
 //!
 //! All but the scheduler's need a tokio runtime, and run best on paused time (`start_paused`): a
 //! clause that waits to see that nothing happens then costs nothing. Implementations on real
@@ -39,6 +40,7 @@ pub mod dialer;
 pub mod discovery;
 pub mod multiplexer;
 pub mod node_db;
+pub mod port_mapper;
 pub mod scheduler;
 pub mod transport;
 

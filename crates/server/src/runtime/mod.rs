@@ -5,6 +5,7 @@
 
 mod listen;
 mod own_record;
+mod ports;
 mod run;
 mod setup;
 mod shared;
@@ -15,6 +16,7 @@ pub(crate) use self::shared::lock;
 pub(crate) use self::{
     listen::listen,
     own_record::OwnRecord,
+    ports::map_ports,
     run::run,
     setup::{Opened, Slot, conn_span, set_up},
     shared::{PeerHook, Seams, Shared, State, event_channel, message_event},

@@ -25,7 +25,6 @@ impl OwnRecord {
 
     /// The record, to be changed by whoever knows something of this node. What is shown of it comes
     /// from [`record`](Self::record), or after [`keep`](Self::keep).
-    #[cfg(any(feature = "discv4", feature = "discv5"))]
     pub(crate) const fn local(&self) -> &Arc<Mutex<LocalRecord>> {
         &self.local
     }
