@@ -29,6 +29,18 @@ fn servers_fill_their_slots_from_one_bootnode() {
 }
 
 #[test]
+fn when_three_of_ten_are_killed_the_others_find_new_peers() {
+    let mut network = Network::new(0, 100, Defences::ALL, 1);
+    network.world.run_for(Duration::from_mins(1));
+    assert!(network.outbound().all(|outbound| outbound == TARGET));
+    let survivors = network.kill(30);
+    assert!(network.at_target(&survivors, TARGET) < 10, "the dead are missed");
+    network.world.run_for(Duration::from_mins(2));
+    let at_target = network.at_target(&survivors, TARGET);
+    assert!(at_target * 100 >= survivors.count() * 95, "{at_target} at target");
+}
+
+#[test]
 fn neither_two_addresses_nor_sixteen_networks_eclipse_a_node_that_restarts() {
     for_seeds(10, |seed| {
         let attacks = [TWO_ADDRESSES, SIXTEEN_NETWORKS];

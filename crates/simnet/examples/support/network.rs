@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devp2p_core::{Rng, WallClock};
+use devp2p_core::{NodeId, Rng, WallClock};
+use devp2p_peer::Direction;
 use devp2p_simnet::{Churn, Delivery, Host, HostId, Link, Transmit, World};
 
 use super::{
@@ -28,6 +29,18 @@ pub(crate) const MAX_PEERS: usize = 50;
 pub(crate) enum Member {
     Client(Box<Client>),
     Attackers(Box<Attackers>),
+}
+
+/// The nodes that are left when others have been killed.
+pub(crate) struct Survivors {
+    places: Vec<usize>,
+    ids: BTreeSet<NodeId>,
+}
+
+impl Survivors {
+    pub(crate) fn count(&self) -> usize {
+        self.places.len()
+    }
 }
 
 /// Clients, the first of which is the bootnode of all others.
@@ -83,6 +96,32 @@ impl Network {
         let (identity, host) = self.nodes[at].clone();
         let client = self.life(&identity);
         self.world.restart(host, client);
+    }
+
+    /// So many nodes, chosen by lot, lose their power at once. The bootnode is not among them: who starts
+    /// anew needs one.
+    pub(crate) fn kill(&mut self, count: usize) -> Survivors {
+        let mut places: Vec<_> = (1..self.nodes.len()).collect();
+        for _ in 0..count {
+            let chosen = self.rng.below(places.len() as u64) as usize;
+            let (_, host) = self.nodes[places.swap_remove(chosen)];
+            self.world.crash(host);
+        }
+        places.push(0);
+        let ids = places.iter().map(|&at| self.nodes[at].0.key.id()).collect();
+        Survivors { places, ids }
+    }
+
+    /// How many of them have dialed so many peers that are alive: the dead count for nothing, also
+    /// while nobody has noticed.
+    pub(crate) fn at_target(&self, survivors: &Survivors, target: usize) -> usize {
+        let outbound = |at: usize| {
+            let dialed = self.node(at).peers().filter(|(id, peer)| {
+                peer.direction == Direction::Outbound && survivors.ids.contains(id)
+            });
+            dialed.count()
+        };
+        survivors.places.iter().filter(|&&at| outbound(at) >= target).count()
     }
 
     /// Lets time pass in which nodes lose their power, and are started again.
