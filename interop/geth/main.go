@@ -4,6 +4,7 @@
 //	geth discv4   discovery v4 alone
 //	geth discv5   discovery v5 alone
 //	geth lookups  many nodes of discovery v4, which look each other up for a benchmark
+//	geth dns      reads or makes a node list in DNS, and ends
 //	geth raw      bare RLPx connections: the test says byte for byte what is sent
 //
 // Commands come on stdin and events go to stdout, one JSON object a line. The first event is
@@ -24,7 +25,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: geth server|discv4|discv5|lookups|raw [flags]")
+		return fmt.Errorf("usage: geth server|discv4|discv5|lookups|dns|raw [flags]")
 	}
 	out := newEmitter(os.Stdout)
 	switch args[0] {
@@ -36,6 +37,8 @@ func run(args []string) error {
 		return runDiscoveryV5(args[1:], os.Stdin, out)
 	case "lookups":
 		return runLookups(args[1:], os.Stdin, out)
+	case "dns":
+		return runDNS(args[1:], out)
 	case "raw":
 		return runRaw(args[1:], os.Stdin, out)
 	default:

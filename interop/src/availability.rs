@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use crate::{Geth, Npm, Sigp};
+use crate::{Geth, Knot, Npm, Sigp};
 
 /// go-ethereum, built on the first call; `None` where the test is to be left out.
 ///
@@ -40,6 +40,15 @@ pub fn chainsafe() -> Option<&'static Npm> {
 pub fn sigp() -> Option<&'static Sigp> {
     static SIGP: OnceLock<Result<Sigp, String>> = OnceLock::new();
     look("sigp", || SIGP.get_or_init(Sigp::build))
+}
+
+/// The name server Knot DNS, of the package `knot`; `None` where the test is to be left out.
+///
+/// # Panics
+/// When it is missing although `DEVP2P_INTEROP=require`.
+pub fn knot() -> Option<&'static Knot> {
+    static KNOT: OnceLock<Result<Knot, String>> = OnceLock::new();
+    look("knot", || KNOT.get_or_init(Knot::find))
 }
 
 fn npm(name: &str) -> Option<&'static Npm> {

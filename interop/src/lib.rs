@@ -26,6 +26,7 @@ mod foreign_discv5;
 mod geth_network;
 mod itest;
 mod local;
+mod name_server;
 mod ours;
 mod ours_discovery;
 mod ours_discv5;
@@ -35,7 +36,7 @@ mod raw;
 mod running;
 mod wire_node;
 
-pub use availability::{chainsafe, ethereumjs, geth, sigp};
+pub use availability::{chainsafe, ethereumjs, geth, knot, sigp};
 pub use discovery::{Answer, Known, Ponged};
 pub use event::{Batch, Event};
 pub use foreign::{Dropped, Foreign};
@@ -45,6 +46,7 @@ pub use foreign_discv5::{
 pub use geth_network::{GethNetwork, Looked, Plan};
 pub use itest::{Itest, Session, Sessions};
 pub use local::{Local, Running};
+pub use name_server::{Knot, NameServer};
 pub use ours::Ours;
 pub use ours_discovery::OurDiscovery;
 pub use ours_discv5::OurDiscv5;

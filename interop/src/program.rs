@@ -7,6 +7,7 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use devp2p_core::{Node, NodeKey};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::{Foreign, Raw, RunningProgram, process::Process};
@@ -77,6 +78,16 @@ impl Geth {
         let mut command = Command::new(&self.program);
         command.args(["lookups", "-keys", &keys.join(",")]);
         Foreign::start(Process::spawn("geth lookups", command)).await
+    }
+
+    /// Reads or makes a node list, as these flags say, and gives what the program tells of it; see
+    /// `interop/geth/dns.go`.
+    ///
+    /// # Errors
+    /// How it failed.
+    pub fn dns(&self, flags: &[&str]) -> Result<Value, String> {
+        let told = output(Command::new(&self.program).arg("dns").args(flags))?;
+        serde_json::from_str(&told).map_err(|error| error.to_string())
     }
 
     /// Starts a program for bare RLPx connections with these flags; see `interop/geth/raw.go`.
@@ -197,6 +208,14 @@ impl OurPrograms {
         let mut command = Command::new(self.folder.join("devp2p"));
         command.args(["run", "--json", "--addr", "127.0.0.1:0"]).args(options);
         RunningProgram::start(Process::spawn("devp2p run", command)).await
+    }
+
+    /// Runs `devp2p` with these arguments to its end, and gives what it prints.
+    ///
+    /// # Errors
+    /// How it failed.
+    pub fn devp2p(&self, arguments: &[&str]) -> Result<String, String> {
+        output(Command::new(self.folder.join("devp2p")).args(arguments))
     }
 
     /// Runs the example `hello`, and gives what it prints.

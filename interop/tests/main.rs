@@ -8,6 +8,7 @@ mod discv5;
 mod discv5_faults;
 mod discv5_mixed;
 mod discv5_servers;
+mod dnsdisc;
 mod drivers;
 mod ethereumjs;
 mod geth;
