@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use crate::{Geth, Knot, Npm, Sigp};
+use crate::{Geth, Knot, NatPrograms, Npm, Sigp};
 
 /// go-ethereum, built on the first call; `None` where the test is to be left out.
 ///
@@ -49,6 +49,15 @@ pub fn sigp() -> Option<&'static Sigp> {
 pub fn knot() -> Option<&'static Knot> {
     static KNOT: OnceLock<Result<Knot, String>> = OnceLock::new();
     look("knot", || KNOT.get_or_init(Knot::find))
+}
+
+/// What a network with a NAT is made of; `None` where the test is to be left out.
+///
+/// # Panics
+/// When it is missing although `DEVP2P_INTEROP=require`.
+pub fn nat_programs() -> Option<&'static NatPrograms> {
+    static NAT: OnceLock<Result<NatPrograms, String>> = OnceLock::new();
+    look("a NAT", || NAT.get_or_init(NatPrograms::find))
 }
 
 fn npm(name: &str) -> Option<&'static Npm> {

@@ -5,8 +5,10 @@
 //! are in `geth/` (a Go module), `js/` (an npm package) and `examples/sigp.rs`. This crate builds
 //! them into the target directory, starts them and drives them; the tests are in `tests/`.
 //!
-//! [`geth`], [`ethereumjs`], [`chainsafe`] and [`sigp`] give the programs, or `None` where the test is to be left out,
-//! which they say by name on stderr. The environment variable `DEVP2P_INTEROP` decides:
+//! A NAT is one of network namespaces, with miniupnpd and coturn, as root on Linux.
+//!
+//! [`geth`], [`ethereumjs`], [`chainsafe`], [`sigp`] and [`nat_programs`] give the programs, or `None` where the
+//! test is to be left out, which they say by name on stderr. The environment variable `DEVP2P_INTEROP` decides:
 //!
 //! | value     | what the machine lacks is | what it has is |
 //! |-----------|---------------------------|----------------|
@@ -27,6 +29,7 @@ mod geth_network;
 mod itest;
 mod local;
 mod name_server;
+mod nat_network;
 mod ours;
 mod ours_discovery;
 mod ours_discv5;
@@ -36,7 +39,7 @@ mod raw;
 mod running;
 mod wire_node;
 
-pub use availability::{chainsafe, ethereumjs, geth, knot, sigp};
+pub use availability::{chainsafe, ethereumjs, geth, knot, nat_programs, sigp};
 pub use discovery::{Answer, Known, Ponged};
 pub use event::{Batch, Event};
 pub use foreign::{Dropped, Foreign};
@@ -46,6 +49,7 @@ pub use foreign_discv5::{
 pub use geth_network::{GethNetwork, Looked, Plan};
 pub use itest::{Itest, Session, Sessions};
 pub use local::{Local, Running};
+pub use nat_network::{NatNetwork, NatPrograms, NodeBehindNat};
 pub use name_server::{Knot, NameServer};
 pub use ours::Ours;
 pub use ours_discovery::OurDiscovery;

@@ -228,7 +228,7 @@ impl OurPrograms {
 }
 
 /// Builds with the profile of the test, and gives the profile's folder.
-fn cargo_build(arguments: &[&str]) -> Result<PathBuf, String> {
+pub(crate) fn cargo_build(arguments: &[&str]) -> Result<PathBuf, String> {
     let folder = profile_dir();
     let target = folder.parent().expect("a profile is in the target directory");
     let mut cargo = Command::new(env!("CARGO"));
@@ -251,7 +251,7 @@ fn profile_dir() -> PathBuf {
 }
 
 /// Where the foreign programs are built.
-fn build_dir() -> PathBuf {
+pub(crate) fn build_dir() -> PathBuf {
     let folder = profile_dir().join("interop");
     fs::create_dir_all(&folder).expect("the target directory can be written");
     folder
@@ -286,7 +286,7 @@ fn hash_files(folder: &Path, endings: &[&str], version: &str) -> String {
 }
 
 /// Runs a command to its end and gives its output.
-fn output(command: &mut Command) -> Result<String, String> {
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let done = command.output().map_err(|error| format!("{name} does not run: {error}"))?;
     if done.status.success() {

@@ -14,4 +14,5 @@ mod ethereumjs;
 mod geth;
 mod idle;
 mod mixed;
+mod nat;
 mod programs;
