@@ -27,9 +27,8 @@ impl Definition {
     pub(super) fn read(directory: &Path) -> Result<Self, Failure> {
         let info = Info::read(directory)?;
         let path = directory.join(NODES);
-        let nodes = match read_object(&path)? {
-            Some(nodes) => nodes,
-            None => return Err(bad_file(&path, "there is no such file")),
+        let Some(nodes) = read_object(&path)? else {
+            return Err(bad_file(&path, "there is no such file"));
         };
         let records = nodes.iter().map(|(id, node)| {
             read_node(id, node).map_err(|why| bad_file(&path, format!("node {id}: {why}")))

@@ -27,7 +27,7 @@ struct Found {
 pub(super) fn run(args: &SyncArgs) -> Result<(), Failure> {
     runtime::block_on(async {
         let found = read(args).await?;
-        let directory = args.directory.as_deref().unwrap_or(Path::new(args.url.domain()));
+        let directory = args.directory.as_deref().unwrap_or_else(|| Path::new(args.url.domain()));
         fs::create_dir_all(directory).map_err(|error| bad_file(directory, error))?;
         write_nodes(directory, &found.records)?;
         let line = Line::new("list")
