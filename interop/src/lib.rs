@@ -49,8 +49,8 @@ pub use foreign_discv5::{
 pub use geth_network::{GethNetwork, Looked, Plan};
 pub use itest::{Itest, Session, Sessions};
 pub use local::{Local, Running};
-pub use nat_network::{NatNetwork, NatPrograms, NodeBehindNat};
 pub use name_server::{Knot, NameServer};
+pub use nat_network::{NatNetwork, NatPrograms, NodeBehindNat};
 pub use ours::Ours;
 pub use ours_discovery::OurDiscovery;
 pub use ours_discv5::OurDiscv5;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use devp2p_dnsdisc::{HickoryResolver, Resolver as _};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, now};
 
 /// The name server `knotd`.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Knot {
         let child = command.spawn().expect("it has run before");
         let server = NameServer { address, child };
         let resolver = HickoryResolver::from_servers([address]).expect("a resolver");
-        let start = Instant::now();
+        let start = now();
         while resolver.lookup_txt(domain).await.is_err() {
             let log = fs::read_to_string(format!("{folder}/knot.log")).unwrap_or_default();
             assert!(start.elapsed() < PATIENCE, "knot does not serve {domain}: {log}");

@@ -46,7 +46,7 @@ pub enum Nat {
     /// `pmp` and `pmp:IP`: NAT-PMP (RFC 6886), likewise.
     Pmp(Option<Ipv4Addr>),
     /// `stun:HOST:PORT`: a STUN server (RFC 8489) tells the address, and no port is mapped. `stun`
-    /// asks some of geth's list, which are strangers.
+    /// asks public ones, which are strangers.
     Stun(Option<StunServer>),
     /// `upnp`: the Internet Gateway Device protocol, versions 1 and 2.
     Upnp,
