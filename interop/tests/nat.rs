@@ -1,7 +1,7 @@
 //! A node behind the NAT of a home: miniupnpd at the gateway, coturn outside, each in its own network
 //! namespace.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use devp2p_core::Record;
 use devp2p_interop::NatNetwork;
@@ -20,6 +20,13 @@ async fn a_node_behind_a_nat_becomes_reachable_and_leaves_nothing_behind() {
         assert_eq!(first.ip(), Some(Ipv4Addr::LOCALHOST), "{nat}: what it knows by itself");
         let record = node.record_when(nat, tells_external).await;
         assert!(record.seq() > first.seq());
+        // The record tells of the first; the second comes a moment later.
+        for _ in 0..50 {
+            if network.mapped_ports() == 2 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         assert_eq!(network.mapped_ports(), 2, "{nat}: TCP and UDP");
         assert_eq!(network.reach(&record).await, "added true, ponged true", "{nat}");
         node.stop().await;
