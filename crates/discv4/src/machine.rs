@@ -85,7 +85,7 @@ pub struct Discv4<S: Signer = NodeKey> {
     /// Whether nodes that come to us get places: from the end of the first refresh on.
     takes_newcomers: bool,
     /// Those who came before, and have proved that they are there.
-    newcomers: Newcomers<Contact>,
+    newcomers: Newcomers<contact::Newcomer>,
     statistics: Statistics,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,

@@ -8,7 +8,7 @@ use devp2p_kad::Place;
 use super::{
     Discv4, after,
     asks::{Answer, AskId},
-    contact::{Contact, kad_id},
+    contact::{Contact, Newcomer, kad_id},
     receive::Sender,
     requests::{Purpose, Request, RequestId, Sent, SentPing},
     serving::NEIGHBORS,
@@ -57,7 +57,8 @@ impl<S: Signer> Discv4<S> {
         let is_invited =
             self.takes_newcomers || ping.purposes.iter().any(|p| !matches!(p, Purpose::PingBack));
         if !is_invited {
-            self.newcomers.push(kad_id(id), contact);
+            let enr_seq = pong.enr_seq.max(ping.enr_seq);
+            self.newcomers.push(kad_id(id), Newcomer { contact, enr_seq });
         } else if !is_check || self.table.get(&kad_id(id)).is_none() {
             self.take_verified(now, contact, is_own_word);
         }

@@ -77,6 +77,24 @@ impl devp2p_kad::Contact for Contact {
     }
 }
 
+/// A node that came to us and has proved that it is there.
+#[derive(Clone, Debug)]
+pub(super) struct Newcomer {
+    pub(super) contact: Contact,
+    /// The number of its record, if it told it.
+    pub(super) enr_seq: Option<u64>,
+}
+
+impl devp2p_kad::Contact for Newcomer {
+    fn group(&self) -> Option<Group> {
+        self.contact.group()
+    }
+
+    fn same_endpoint(&self, other: &Self) -> bool {
+        self.contact.same_endpoint(&other.contact)
+    }
+}
+
 /// A number for each prefix. The low bits of all prefixes are zero.
 fn group_of(ip: IpAddr) -> Group {
     Group::new(match prefix_group(ip).network().network() {

@@ -6,7 +6,7 @@ use devp2p_core::check_relay_addr;
 
 use super::{
     Discv4, after,
-    contact::{Contact, kad_id},
+    contact::{Contact, Newcomer, kad_id},
     receive::Sender,
     requests::Purpose,
 };
@@ -77,7 +77,9 @@ impl<S: Signer> Discv4<S> {
     fn handle_proven_ping(&mut self, now: Instant, contact: Contact, enr_seq: Option<u64>) {
         let (id, endpoint) = (contact.id(), contact.endpoint());
         match self.table.get(&kad_id(id)).map(|entry| entry.value().clone()) {
-            None if !self.takes_newcomers => _ = self.newcomers.push(kad_id(id), contact),
+            None if !self.takes_newcomers => {
+                self.newcomers.push(kad_id(id), Newcomer { contact, enr_seq });
+            }
             // It waits for a place like any that is not verified.
             None => {
                 let _ = self.table.add(now, kad_id(id), contact);

@@ -15,7 +15,7 @@ use devp2p_kad::{Change, Place};
 use super::{
     Discv4, after,
     asks::{Client, Question},
-    contact::{Contact, canonical, gives_endpoint, kad_id, node_id, udp_endpoints},
+    contact::{Contact, Newcomer, canonical, gives_endpoint, kad_id, node_id, udp_endpoints},
     lookups::Goal,
     requests::Purpose,
 };
@@ -276,9 +276,11 @@ impl<S: Signer> Discv4<S> {
     /// together everybody does that at the same time, and who was not taken then might be in nobody's
     /// table until its next refresh.
     fn take_newcomers(&mut self, now: Instant) {
-        while let Some((_, contact)) = self.newcomers.pop() {
-            if self.bonds.is_proven(now, contact.id(), contact.endpoint()) {
+        while let Some((_, Newcomer { contact, enr_seq })) = self.newcomers.pop() {
+            let (id, endpoint) = (contact.id(), contact.endpoint());
+            if self.bonds.is_proven(now, id, endpoint) {
                 self.take_verified(now, contact, true);
+                self.request_newer_record(now, id, endpoint, enr_seq);
             }
         }
     }
