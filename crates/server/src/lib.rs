@@ -114,8 +114,8 @@ pub use self::{
     event::{Event, Events, PeerAdd, PeerDrop, PeerMessage},
     handle::Handle,
     machine::{
-        Admission, Core, CoreConfig, Counters, InboundLimits, Mix, Output, PeerEntry, SetupFailure,
-        SetupId, Unwelcome,
+        Admission, Core, CoreConfig, Counters, InboundLimits, Mix, Offered, Output, PeerEntry,
+        SetupFailure, SetupId, Unwelcome,
     },
     multiplexer::{Multiplexer, Negotiated, PeerControl},
     node_db::{MemoryNodeDb, NodeDb, NodeDbError, Remembered, Row},

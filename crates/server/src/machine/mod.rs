@@ -6,6 +6,7 @@
 mod anchors;
 mod checks;
 mod mix;
+mod offered;
 mod peers;
 mod setups;
 mod throttle;
@@ -29,6 +30,7 @@ use self::{
 };
 pub use self::{
     mix::Mix,
+    offered::Offered,
     peers::{Counters, PeerEntry},
     setups::{SetupFailure, SetupId},
     throttle::{InboundLimits, Unwelcome},

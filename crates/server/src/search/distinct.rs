@@ -1,25 +1,16 @@
 use std::{
-    collections::{BTreeMap, VecDeque},
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
 };
 
-use devp2p_core::{Node, NodeId, PublicKey};
+use devp2p_core::{Node, PublicKey};
 use futures::{Stream, future::BoxFuture};
 
 use crate::{
-    Discovery,
+    Discovery, Offered,
     runtime::{lock, now},
 };
-
-/// How long a node counts as one of the discovery that offered it: a little longer than whoever was
-/// dialed is not dialed again.
-const MEMORY: Duration = Duration::from_secs(40);
-
-/// The nodes that are remembered for this: several tables full of them.
-const MAX_OFFERED: usize = 1_024;
 
 /// A discovery beside others, without the nodes that one of those has just offered: a node that
 /// several know takes the turn of one of them only.
@@ -27,15 +18,6 @@ pub(super) struct Distinct {
     source: Box<dyn Discovery>,
     number: usize,
     offered: Arc<Mutex<Offered>>,
-}
-
-/// Who offered what of late.
-#[derive(Debug, Default)]
-struct Offered {
-    by: BTreeMap<NodeId, (usize, Instant)>,
-    /// The same nodes, the one that was offered longest ago first. One that was offered again is in
-    /// here more than once, and only the last counts.
-    order: VecDeque<(NodeId, Instant)>,
 }
 
 impl Distinct {
@@ -74,32 +56,11 @@ impl Discovery for Distinct {
     }
 }
 
-impl Offered {
-    /// Whether no other has offered it of late.
-    fn offer(&mut self, now: Instant, number: usize, id: NodeId) -> bool {
-        let is_late = |at| now.saturating_duration_since(at) >= MEMORY;
-        while let Some(&(id, at)) = self.order.front()
-            && (is_late(at) || self.order.len() >= MAX_OFFERED)
-        {
-            self.order.pop_front();
-            if self.by.get(&id).is_some_and(|&(_, last)| last == at) {
-                self.by.remove(&id);
-            }
-        }
-        if self.by.get(&id).is_some_and(|&(by, _)| by != number) {
-            return false;
-        }
-        self.by.insert(id, (number, now));
-        self.order.push_back((id, now));
-        true
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, future::ready as resolved};
+    use std::future::ready as resolved;
 
-    use devp2p_core::NodeKey;
+    use devp2p_core::{NodeId, NodeKey};
     use futures::{FutureExt as _, StreamExt as _, stream};
     use tokio::time::advance;
 
@@ -159,31 +120,7 @@ mod tests {
     async fn after_a_while_it_may_come_from_the_other() {
         let [mut one, mut other] = sources([&[1], &[1]]);
         assert_eq!(take(&mut one).len(), 1);
-        advance(MEMORY).await;
+        advance(Offered::MEMORY).await;
         assert_eq!(take(&mut other).len(), 1);
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded() {
-        let (mut offered, now) = (Offered::default(), now_for_test());
-        let id = |n: u32| {
-            let mut bytes = [0; 32];
-            bytes[..4].copy_from_slice(&n.to_be_bytes());
-            NodeId::new(bytes)
-        };
-        for n in 0..10_000 {
-            assert!(offered.offer(now, 0, id(n)));
-            assert!(offered.offer(now, 0, id(7)), "again and again");
-        }
-        assert!(offered.order.len() <= MAX_OFFERED && offered.by.len() <= MAX_OFFERED);
-        let kept: BTreeSet<_> = offered.by.keys().copied().collect();
-        assert!(kept.contains(&id(9_999)) && kept.contains(&id(7)));
-        assert!(!offered.offer(now, 1, id(9_999)));
-        assert!(offered.offer(now, 1, id(0)), "it was too long ago");
-    }
-
-    fn now_for_test() -> Instant {
-        #[expect(clippy::disallowed_methods, reason = "an anchor for virtual time")]
-        Instant::now()
     }
 }
