@@ -15,6 +15,8 @@ mod failure;
 mod hex;
 mod interrupts;
 mod key;
+#[cfg_attr(not(test), expect(dead_code, reason = "`run` has no flags for it yet"))]
+mod metrics;
 mod network;
 mod output;
 mod run;
