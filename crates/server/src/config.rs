@@ -22,7 +22,7 @@ pub use self::{
     problem::{ConfigError, Problem, Warning},
     shares::DiscoveryShares,
 };
-use crate::{CoreConfig, Dialer, InboundLimits};
+use crate::{CoreConfig, DialFilter, Dialer, InboundLimits};
 
 /// geth's default of `MaxPeers`.
 pub(crate) const MAX_PEERS: usize = 50;
@@ -73,6 +73,18 @@ pub struct Config {
     /// A UDP address for discovery v5 alone. The record has room for one port, and tells this one
     /// then. Default: it shares the one above.
     pub discovery_v5_addr: Option<SocketAddr>,
+    /// Lists in DNS (EIP-1459) of nodes to dial: candidates beside those of discovery, and also where
+    /// `no_discovery` is set or nobody listens on UDP. They are looked up only while nodes to dial
+    /// are wanted, and not through the `dialer`.
+    #[cfg(feature = "dnsdisc")]
+    pub dns_lists: Vec<devp2p_dnsdisc::Link>,
+    /// What asks DNS for them. Must be set where there are lists, but with the feature `hickory`,
+    /// which asks the name servers of the system by default.
+    #[cfg(feature = "dnsdisc")]
+    pub dns_resolver: Option<devp2p_dnsdisc::AnyResolver>,
+    /// The limits and times of the client of these lists.
+    #[cfg(feature = "dnsdisc")]
+    pub dnsdisc: devp2p_dnsdisc::Config,
     /// The only networks to connect with, where it is set.
     pub net_restrict: Option<NetRestrict>,
     /// Whether limits by address hold in local networks too: those on inbound connections, on dials,
@@ -93,6 +105,8 @@ pub struct Config {
     pub port_mapping: devp2p_nat::Config,
     /// What opens connections. Default TCP.
     pub dialer: Option<Arc<dyn Dialer>>,
+    /// Which candidates may be dialed, beside `net_restrict`. Default all.
+    pub dial_filter: Option<DialFilter>,
     /// Dial nobody, not even static nodes.
     pub no_dial: bool,
     /// Emit an event for every message sent and received. A multiplexer that takes the place of
@@ -203,6 +217,10 @@ impl Config {
         if self.max_pending_peers == 0 && listens {
             problems.push(Problem::MaxPendingPeersZero);
         }
+        #[cfg(feature = "dnsdisc")]
+        if !self.dns_lists.is_empty() && self.dns_resolver.is_none() && !cfg!(feature = "hickory") {
+            problems.push(Problem::DnsResolverMissing);
+        }
         problems.extend(self.zeros().into_iter().map(Problem::Zero));
         problems.extend(self.dial.empty_ranges().into_iter().map(Problem::EmptyRange));
         if self.name.len() > Hello::MAX_NAME || self.name.chars().any(char::is_control) {
@@ -260,6 +278,12 @@ impl Config {
             check("rlpx.read_timeout", self.rlpx.read_timeout.is_zero());
             check("rlpx.write_timeout", self.rlpx.write_timeout.is_zero());
             check("rlpx.max_message_size", self.rlpx.max_message_size == 0);
+        }
+        #[cfg(feature = "dnsdisc")]
+        {
+            check("dnsdisc.lookup_timeout", self.dnsdisc.lookup_timeout.is_zero());
+            check("dnsdisc.max_entries", self.dnsdisc.max_entries == 0);
+            check("dnsdisc.recheck_interval", self.dnsdisc.recheck_interval.is_zero());
         }
         #[cfg(feature = "discv4")]
         zeros.extend(discv4::zeros(&self.discv4));
@@ -387,6 +411,12 @@ impl Default for Config {
             discovery_v5: true,
             disc_addr: None,
             discovery_v5_addr: None,
+            #[cfg(feature = "dnsdisc")]
+            dns_lists: Vec::new(),
+            #[cfg(feature = "dnsdisc")]
+            dns_resolver: None,
+            #[cfg(feature = "dnsdisc")]
+            dnsdisc: devp2p_dnsdisc::Config::default(),
             net_restrict: None,
             lan_policy: LanPolicy::default(),
             protocols: Vec::new(),
@@ -396,6 +426,7 @@ impl Default for Config {
             #[cfg(feature = "nat")]
             port_mapping: devp2p_nat::Config::default(),
             dialer: None,
+            dial_filter: None,
             no_dial: false,
             enable_msg_events: false,
             dial: DialOptions::default(),

@@ -1,28 +1,64 @@
 //! Discovery v4 as a part of the server.
 
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
 
-use devp2p_core::{Node, PublicKey};
-use devp2p_discv4::{Handle, Nodes, QueryError, TableInfo};
-use futures::{Stream, future::BoxFuture};
-use tracing::debug;
+use devp2p_core::{Node, PublicKey, check_relay_addr};
+use devp2p_discv4::{Handle, QueryError, TableInfo};
+use futures::{
+    Stream, StreamExt as _,
+    future::{BoxFuture, ready},
+    stream::BoxStream,
+};
+use tracing::{debug, trace};
 
 use crate::{Config, Discovery, search::Bootstrap};
 
 /// The verified nodes of a running discovery, as candidates to dial.
-#[derive(Debug)]
 pub struct Discv4Nodes {
     handle: Handle,
-    nodes: Nodes,
+    nodes: BoxStream<'static, Node>,
 }
 
 impl Discv4Nodes {
     /// The nodes that this discovery finds.
     pub fn new(handle: Handle) -> Self {
-        Self { nodes: handle.nodes(), handle }
+        Self { nodes: handle.nodes().boxed(), handle }
+    }
+
+    /// The same, and each with its record: those whose record is not known are asked for it, and
+    /// left out where they do not give one.
+    pub fn with_records(handle: Handle) -> Self {
+        let asking = handle.clone();
+        let nodes = handle.nodes().map(move |node| recorded(asking.clone(), node));
+        let nodes = nodes.buffer_unordered(MAX_RECORD_REQUESTS).filter_map(ready);
+        Self { nodes: nodes.boxed(), handle }
+    }
+}
+
+/// How many nodes are asked for their records at once (geth's `maxParallelENRRequests`).
+const MAX_RECORD_REQUESTS: usize = 16;
+
+/// The node that the record of this one describes. A record that tells an address which the node
+/// cannot know of is of no use: for one, that of a node which does not know its own yet.
+async fn recorded(handle: Handle, node: Node) -> Option<Node> {
+    if node.record().is_some() {
+        return Some(node);
+    }
+    let record = handle.request_enr(&node).await;
+    let record = record.inspect_err(|error| trace!(%node, err = %error, "Node gives no record"));
+    let found = Node::from_record(record.ok()?);
+    let (known, told) = (node.ip(), found.udp_addr());
+    match (known, told) {
+        (Some(known), Some(told))
+            if told.ip() != known && check_relay_addr(known, told).is_err() =>
+        {
+            None
+        }
+        _ => Some(found),
     }
 }
 
@@ -44,6 +80,12 @@ impl Discovery for Discv4Nodes {
                 .ok()
                 .flatten()
         })
+    }
+}
+
+impl fmt::Debug for Discv4Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discv4Nodes").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 

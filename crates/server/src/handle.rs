@@ -1,6 +1,9 @@
 //! The handle on a running server.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+};
 
 use devp2p_core::{Node, NodeId, PublicKey};
 use devp2p_peer::Direction;
@@ -129,6 +132,12 @@ impl Handle {
     /// What happened to connections since the start.
     pub fn counters(&self) -> Counters {
         self.shared.read(|state| state.core.counters().clone())
+    }
+
+    /// How many candidates the [`dial_filter`](crate::Config::dial_filter) has refused, each as
+    /// often as it came up.
+    pub fn filtered_candidates(&self) -> u64 {
+        self.shared.filtered.load(Ordering::Relaxed)
     }
 
     /// Connections that are being set up now, in both directions, and the slot that the listener

@@ -8,7 +8,7 @@
 //! | [`Transport`] | RLPx | secures a byte stream |
 //! | [`Multiplexer`] | the devp2p base protocol | Hello, then the subprotocols |
 //! | [`DialScheduler`] | `devp2p_dial::Scheduler` | whom to dial next |
-//! | [`Discovery`] | discovery v4 and v5 | candidates to dial |
+//! | [`Discovery`] | discovery v4 and v5, lists in DNS | candidates to dial |
 //! | [`NodeDb`] | a [`MemoryNodeDb`] | what is remembered across restarts |
 //! | [`PortMapper`] | what `Config::nat` says | gets the sockets through a NAT |
 //!
@@ -68,7 +68,10 @@ mod discovery;
 mod discv4;
 #[cfg(feature = "discv5")]
 mod discv5;
+#[cfg(feature = "dnsdisc")]
+mod dnsdisc;
 mod event;
+mod filter;
 mod handle;
 mod local;
 mod machine;
@@ -97,6 +100,8 @@ pub mod udp;
 pub use discv4::Discv4Nodes;
 #[cfg(feature = "discv5")]
 pub use discv5::Discv5Nodes;
+#[cfg(feature = "dnsdisc")]
+pub use dnsdisc::DnsNodes;
 #[cfg(feature = "test-util")]
 pub use memory::{MemoryDialer, MemoryListener, MemoryNetwork};
 #[cfg(feature = "nat")]
@@ -112,6 +117,7 @@ pub use self::{
     dialer::{DIAL_TIMEOUT, Dialer, Io, Listener, RESOLVE_TIMEOUT, TcpDialer},
     discovery::{Discovery, FairMix, NodeList},
     event::{Event, Events, PeerAdd, PeerDrop, PeerMessage},
+    filter::DialFilter,
     handle::Handle,
     machine::{
         Admission, Core, CoreConfig, Counters, InboundLimits, Mix, Offered, Output, PeerEntry,

@@ -93,7 +93,10 @@ impl Search {
             place.serve(if has_own { service.without_votes() } else { service }, record);
             search.rows.push((DiscoveryVersion::V4, handle.rows()));
             search.find_named(&config.bootstrap_nodes, dialer, handle.clone());
-            let nodes = crate::Discv4Nodes::new(handle.clone());
+            let nodes = match config.dial_filter {
+                Some(_) => crate::Discv4Nodes::with_records(handle.clone()),
+                None => crate::Discv4Nodes::new(handle.clone()),
+            };
             search.found.push((config.shares.v4, Box::new(nodes)));
             search.discv4 = Some(handle);
         }
@@ -101,11 +104,16 @@ impl Search {
         search
     }
 
-    /// The candidates that it finds, each node from one discovery only; and, once, those that an
-    /// earlier run knew: while it begins to look around, the nodes that answer first are those of
-    /// whoever wants that most.
-    pub(crate) fn sources(&mut self, shares: &DiscoveryShares) -> Vec<(u32, Box<dyn Discovery>)> {
-        let mut sources = Distinct::all(std::mem::take(&mut self.found));
+    /// The candidates that it finds and those that lists in DNS have, each node from one of them
+    /// only; and, once, those that an earlier run knew: while it begins to look around, the nodes
+    /// that answer first are those of whoever wants that most.
+    pub(crate) fn sources(
+        &mut self,
+        shares: &DiscoveryShares,
+        dns: Option<(u32, Box<dyn Discovery>)>,
+    ) -> Vec<(u32, Box<dyn Discovery>)> {
+        let found = std::mem::take(&mut self.found);
+        let mut sources = Distinct::all(found.into_iter().chain(dns));
         if !self.udp.is_empty() {
             let remembered = stream::iter(std::mem::take(&mut self.remembered));
             let remembered = Box::new(Candidates(Box::pin(remembered)));

@@ -1,6 +1,10 @@
 //! Putting a server together, and starting it.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use devp2p_core::{Node, NodeKey, RecordError, Rng};
 use devp2p_dial::Scheduler;
@@ -16,6 +20,7 @@ use crate::{
     PeerInfo, PortMapper, Remembered, SocketRole, TcpDialer, Transport,
     base_protocol::MessageHook,
     discovery::Candidates,
+    filter::Filtering,
     local::{Addresses, local_record},
     node_db,
     runtime::{self, OwnRecord, PeerHook, Seams, Shared},
@@ -280,19 +285,37 @@ impl Server {
         });
         let dialer = config.dialer.clone().unwrap_or_else(|| Arc::new(TcpDialer::default()));
         let sources = candidates(discovery, &config);
+        #[cfg(feature = "dnsdisc")]
+        let dns = {
+            let searches = sockets.disc_addr.or(sockets.disc_v5_addr).is_some();
+            let is_alone = !searches && sources.is_empty();
+            crate::DnsNodes::of(&config, is_alone, &mut rng)?
+                .map(|lists| (config.shares.dns, Box::new(lists) as Box<dyn Discovery>))
+        };
+        #[cfg(not(feature = "dnsdisc"))]
+        let dns = None;
         #[cfg(any(feature = "discv4", feature = "discv5"))]
         let mut search = {
             let seeds = &remembered.seeds;
             Search::new(sockets.udp, &config, &key, &dialer, &record, seeds, &mut rng)
         };
         #[cfg(any(feature = "discv4", feature = "discv5"))]
-        let sources = sources.into_iter().chain(search.sources(&config.shares));
+        let dns = search.sources(&config.shares, dns);
+        let filtered = Arc::<AtomicU64>::default();
+        let filtering = config.dial_filter.clone();
+        let filtering = filtering.map(|filter| Filtering::new(filter, Arc::clone(&filtered)));
+        let sources = sources.into_iter().chain(dns);
+        let sources = sources.map(|(share, source)| match &filtering {
+            Some(filtering) => (share, filtering.of(source)),
+            None => (share, source),
+        });
         let seams = Seams {
             dialer,
             transport,
             multiplexer,
             discovery: Box::new(FairMix::with_shares(sources)),
             protocols: config.protocols.clone(),
+            filtered,
             on_peer,
             node_db,
             #[cfg(feature = "discv4")]
@@ -303,7 +326,8 @@ impl Server {
 
         // Nothing fails from here on.
         let now = runtime::now();
-        let anchors = remembered.anchors;
+        let mut anchors = remembered.anchors;
+        anchors.retain(|node| filtering.as_ref().is_none_or(|filtering| filtering.accepts(node)));
         let core_config = config.core(&key, anchors.clone());
         let scheduler = scheduler.unwrap_or_else(|| {
             let dial = config.dial(&key, anchors);
@@ -415,6 +439,9 @@ pub enum StartError {
     NodeDb(NodeDbError),
     /// The node's record cannot be made.
     Record(RecordError),
+    /// There are lists in DNS, and the name servers of the system are not known.
+    #[cfg(feature = "hickory")]
+    Resolver(devp2p_dnsdisc::HickoryError),
 }
 
 impl fmt::Display for StartError {
@@ -430,6 +457,8 @@ impl fmt::Display for StartError {
             Self::Missing(what) => write!(f, "{what} must be set"),
             Self::NodeDb(error) => error.fmt(f),
             Self::Record(error) => write!(f, "the node's record cannot be made: {error}"),
+            #[cfg(feature = "hickory")]
+            Self::Resolver(error) => error.fmt(f),
         }
     }
 }
@@ -443,6 +472,8 @@ impl std::error::Error for StartError {
             }
             Self::NodeDb(error) => Some(error),
             Self::Record(error) => Some(error),
+            #[cfg(feature = "hickory")]
+            Self::Resolver(error) => Some(error),
             Self::Entropy(_) | Self::Missing(_) => None,
         }
     }

@@ -175,7 +175,7 @@ fn bootstrap_nodes_are_those_that_discovery_can_ask() {
 #[test]
 fn options_that_must_not_be_zero() {
     type Change = fn(&mut Config);
-    let table: [(&str, Change); 23] = [
+    let table: [(&str, Change); 24] = [
         ("setup_timeout", |config| config.setup_timeout = Duration::ZERO),
         ("inbound.per_prefix", |config| config.inbound.per_prefix = 0),
         ("peer.hello_timeout", |config| config.peer.hello_timeout = Duration::ZERO),
@@ -192,6 +192,7 @@ fn options_that_must_not_be_zero() {
         ("dial.resolve_timeout", |config| config.dial.resolve_timeout = Duration::ZERO),
         ("shares.v4", |config| config.shares.v4 = 0),
         ("shares.v5", |config| config.shares.v5 = 0),
+        ("shares.dns", |config| config.shares.dns = 0),
         ("shares.remembered", |config| config.shares.remembered = 0),
         ("shares.custom", |config| config.shares.custom = 0),
         ("shares.subprotocols", |config| config.shares.subprotocols = 0),
@@ -214,6 +215,42 @@ fn options_that_must_not_be_zero() {
         config.peer.linger = Duration::ZERO;
     });
     assert_eq!(unlimited.validate().unwrap(), []);
+}
+
+#[cfg(feature = "dnsdisc")]
+#[test]
+fn lists_in_dns_need_somebody_who_asks_dns() {
+    let link = "enrtree://AKA3AM6LPBYEUDMVNU3BSVQJ5AD45Y7YPOHJLEF6W26QOE4VTUDPE@nodes.example.org";
+    let mut config = changed(|config| config.dns_lists = vec![link.parse().unwrap()]);
+    let expected = if cfg!(feature = "hickory") {
+        Ok(Vec::new())
+    } else {
+        Err("dns_lists needs a dns_resolver, or the feature `hickory`".to_owned())
+    };
+    assert_eq!(config.validate().map_err(|error| error.to_string()), expected);
+    struct Nothing;
+    impl devp2p_dnsdisc::Resolver for Nothing {
+        async fn lookup_txt(
+            &self,
+            _: &str,
+        ) -> Result<Vec<devp2p_dnsdisc::Txt>, devp2p_dnsdisc::LookupError> {
+            Err(devp2p_dnsdisc::LookupError::NotFound)
+        }
+    }
+    config.dns_resolver = Some(devp2p_dnsdisc::AnyResolver::new(Nothing));
+    assert_eq!(config.validate().unwrap(), []);
+    for (name, change) in [
+        (
+            "dnsdisc.lookup_timeout",
+            (|it| it.lookup_timeout = Duration::ZERO) as fn(&mut devp2p_dnsdisc::Config),
+        ),
+        ("dnsdisc.max_entries", |it| it.max_entries = 0),
+        ("dnsdisc.recheck_interval", |it| it.recheck_interval = Duration::ZERO),
+    ] {
+        let mut config = config.clone();
+        change(&mut config.dnsdisc);
+        assert_eq!(config.validate().unwrap_err().problems(), [Problem::Zero(name)]);
+    }
 }
 
 fn from_zero() -> RangeInclusive<Duration> {
@@ -384,7 +421,8 @@ fn the_defaults() {
 
     let shares = config.shares;
     assert_eq!((shares.v4, shares.v5, shares.custom, shares.subprotocols), (1, 1, 1, 1));
-    assert_eq!(shares.remembered, 1);
+    assert_eq!((shares.remembered, shares.dns), (1, 1));
+    assert!(config.dial_filter.is_none());
     assert_eq!(devp2p_server::Mix::PATIENCE, Duration::from_millis(100));
 
     assert_eq!(config.inbound.per_address, Duration::from_secs(30));

@@ -13,6 +13,8 @@ mod contract {
     mod discv4;
     #[cfg(feature = "discv5")]
     mod discv5;
+    #[cfg(feature = "dnsdisc")]
+    mod dnsdisc;
     mod multiplexer;
     mod node_db;
     mod port_mapper;

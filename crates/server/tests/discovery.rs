@@ -12,11 +12,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use devp2p_core::{DiscoveryVersion, Host, LocalRecord, Node, Rng, Seed};
 use devp2p_discv4::{Config, Service};
 use devp2p_peer::{Capability, Peer, ProtocolError, ProtocolStream, Subprotocol};
 use devp2p_server::{
-    Builder, Dialer, Handle, Io, MemoryNodeDb, NodeDb as _, Row, Server, StartError, TcpDialer,
+    Builder, DialFilter, Dialer, Handle, Io, MemoryNodeDb, NodeDb as _, Row, Server, StartError,
+    TcpDialer,
     udp::{Socket, Udp},
 };
 use futures::{StreamExt as _, future::BoxFuture};
@@ -124,6 +126,58 @@ async fn who_was_known_before_a_restart_is_dialed_before_discovery_has_found_any
     let server = builder(1).node_db(db).start().await.unwrap();
     wait_for_peers(&server, 1).await;
     stop([server, other]).await;
+}
+
+/// Says in the record of its node which chain that is on.
+struct OnChain(u8);
+
+impl Subprotocol for OnChain {
+    fn capability(&self) -> Capability {
+        Capability::new("chain", 1)
+    }
+
+    fn length(&self) -> u64 {
+        1
+    }
+
+    async fn run(&self, _: Peer, mut stream: ProtocolStream) -> Result<(), ProtocolError> {
+        while stream.next().await.is_some() {}
+        Ok(())
+    }
+
+    fn record_entries(&self) -> Vec<(Vec<u8>, Bytes)> {
+        vec![(b"chain".to_vec(), Bytes::copy_from_slice(&[self.0]))]
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_a_filter_each_node_is_asked_for_its_record() {
+    let (boot, running) = bootnode(9);
+    // They dial nobody, so that whoever is connected was dialed.
+    let on_chain = |n, chain| {
+        let server = knowing(n, &boot).protocol(OnChain(chain));
+        server.configure(|config| config.no_dial = true).start()
+    };
+    let same = on_chain(2, 7).await.unwrap();
+    let other = on_chain(3, 8).await.unwrap();
+    let filter = DialFilter::new(|node| node.record().and_then(|it| it.get("chain")) == Some(&[7]));
+    let ours = knowing(1, &boot).protocol(OnChain(7));
+    let ours = ours.configure(|config| config.dial_filter = Some(filter)).start().await.unwrap();
+    wait_for_peers(&ours, 1).await;
+    let discovery = ours.discv4().unwrap();
+    let both_are_known = async {
+        while discovery.table().await.unwrap().entries().count() < 3 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let refused = ours.filtered_candidates();
+        while ours.filtered_candidates() < refused + 4 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), both_are_known).await.unwrap();
+    assert_eq!(ours.peers().iter().map(|peer| peer.id).collect::<Vec<_>>(), [id(2)]);
+    stop([ours, same, other]).await;
+    running.abort();
 }
 
 #[tokio::test]

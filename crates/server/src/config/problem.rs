@@ -59,6 +59,8 @@ pub enum Problem {
     DialRatioZero,
     /// `max_pending_peers` is 0 although the server listens.
     MaxPendingPeersZero,
+    /// There are lists in DNS, and nothing that asks DNS: `dns_resolver` is not set.
+    DnsResolverMissing,
     /// The option of this name is 0.
     Zero(&'static str),
     /// The option of this name is a range that ends before it begins.
@@ -84,6 +86,9 @@ impl fmt::Display for Problem {
             Self::DialRatioZero => f.write_str("dial_ratio must be at least 1"),
             Self::MaxPendingPeersZero => {
                 f.write_str("max_pending_peers must be at least 1 for a server that listens")
+            }
+            Self::DnsResolverMissing => {
+                f.write_str("dns_lists needs a dns_resolver, or the feature `hickory`")
             }
             Self::Zero(option) => write!(f, "{option} must not be zero"),
             Self::EmptyRange(option) => write!(f, "{option} ends before it begins"),

@@ -11,6 +11,8 @@ pub struct DiscoveryShares {
     /// The share of discovery v5. A node that both know counts as one of whichever told of it
     /// first. Default 1.
     pub v5: u32,
+    /// The share of the node lists in DNS, all of them together. Default 1.
+    pub dns: u32,
     /// The share of the nodes that discovery knew before a restart, each of which is offered once.
     /// Default 1.
     pub remembered: u32,
@@ -26,6 +28,7 @@ impl DiscoveryShares {
         let all = [
             ("shares.v4", self.v4),
             ("shares.v5", self.v5),
+            ("shares.dns", self.dns),
             ("shares.remembered", self.remembered),
             ("shares.custom", self.custom),
             ("shares.subprotocols", self.subprotocols),
@@ -36,6 +39,6 @@ impl DiscoveryShares {
 
 impl Default for DiscoveryShares {
     fn default() -> Self {
-        Self { v4: 1, v5: 1, remembered: 1, custom: 1, subprotocols: 1 }
+        Self { v4: 1, v5: 1, dns: 1, remembered: 1, custom: 1, subprotocols: 1 }
     }
 }

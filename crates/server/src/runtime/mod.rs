@@ -11,7 +11,7 @@ mod setup;
 mod shared;
 
 pub use self::setup::SetupError;
-#[cfg(any(feature = "discv4", feature = "discv5"))]
+#[cfg(any(feature = "discv4", feature = "discv5", feature = "dnsdisc"))]
 pub(crate) use self::shared::lock;
 pub(crate) use self::{
     listen::listen,

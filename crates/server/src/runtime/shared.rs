@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Seams {
     pub(crate) multiplexer: Arc<dyn Multiplexer>,
     pub(crate) discovery: Box<dyn Discovery>,
     pub(crate) protocols: Vec<Protocol>,
+    /// How many candidates the dial filter has refused.
+    pub(crate) filtered: Arc<AtomicU64>,
     pub(crate) on_peer: Option<PeerHook>,
     pub(crate) node_db: Arc<dyn NodeDb>,
     #[cfg(feature = "discv4")]
@@ -49,6 +51,8 @@ pub(crate) struct Shared {
     /// Until the stop, which drops it.
     pub(super) discovery: Mutex<Option<Box<dyn Discovery>>>,
     pub(crate) protocols: Vec<Protocol>,
+    /// How many candidates the dial filter has refused.
+    pub(crate) filtered: Arc<AtomicU64>,
     on_peer: Option<PeerHook>,
     /// Wanted, and not begun yet: no more than the scheduler has in flight.
     dials: Mutex<VecDeque<(SetupId, Node, DialKind)>>,
@@ -108,6 +112,7 @@ impl Shared {
             multiplexer: seams.multiplexer,
             discovery: Mutex::new(Some(seams.discovery)),
             protocols: seams.protocols,
+            filtered: seams.filtered,
             on_peer: seams.on_peer,
             dials: Mutex::default(),
             events: Mutex::new(Some(events)),

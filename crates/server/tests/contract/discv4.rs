@@ -24,6 +24,14 @@ async fn discovery_v4() {
     report.await.assert_kept();
 }
 
+#[tokio::test(start_paused = true)]
+async fn discovery_v4_with_records() {
+    let report = discovery::check(Resolves::Known, |known| {
+        Box::new(Discv4Nodes::with_records(among(&known)))
+    });
+    report.await.assert_kept();
+}
+
 /// The key of a node that the suite knows: it makes them of one byte.
 fn key_of(node: &Node) -> NodeKey {
     let keys = (1..=u8::MAX).map(|n| NodeKey::from_bytes(&[n; 32]).unwrap());

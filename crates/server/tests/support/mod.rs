@@ -6,6 +6,9 @@ pub(crate) mod capture;
 pub(crate) mod foreign;
 pub(crate) mod links;
 pub(crate) mod plain;
+pub(crate) mod recording;
+#[cfg(feature = "dnsdisc")]
+pub(crate) mod zone;
 
 use std::{
     future::poll_fn,
