@@ -31,7 +31,7 @@ use self::{
 pub use self::{
     mix::Mix,
     offered::Offered,
-    peers::{Counters, PeerEntry},
+    peers::{Counters, DirectionCounters, PeerEntry},
     setups::{SetupFailure, SetupId},
     throttle::{InboundLimits, Unwelcome},
 };
@@ -310,7 +310,7 @@ impl Core {
             local_addr,
             remote_addr,
         };
-        self.counters.added = self.counters.added.saturating_add(1);
+        self.counters.count_added(setup.direction);
         let (name, addr, peers) = (&entry.name, remote_addr.map(display), self.peers.len() + 1);
         debug!(id = %node, %name, addr, peers, "Adding p2p peer");
         self.tell_scheduler(
@@ -332,7 +332,7 @@ impl Core {
     /// A set-up ended without a peer; its slot is free again. Does nothing for one that is over.
     pub fn handle_setup_ended(&mut self, now: Instant, id: SetupId, failure: SetupFailure) {
         let Some(setup) = self.setups.remove(id) else { return };
-        self.counters.count_failure(failure);
+        self.counters.count_failure(setup.direction, failure);
         if let Some(dial) = &setup.dial {
             self.anchors.dialed(dial.node.id(), true);
         }
@@ -354,7 +354,7 @@ impl Core {
         debug!(
             %id, ?duration, peers = self.peers.len(), req, err = %end.reason, "Removing p2p peer"
         );
-        self.counters.dropped = self.counters.dropped.saturating_add(1);
+        self.counters.count_dropped(entry.direction, duration);
         // A foreign remote that admitted another connection, one that we refused, says so here.
         let collided = entry.dialed_as.is_some()
             && end.side == Side::Remote
@@ -543,8 +543,8 @@ impl Core {
     }
 
     fn refuse(&mut self, now: Instant, id: SetupId, reason: DisconnectReason) {
-        self.counters.count_refusal(reason);
         let Some(setup) = self.setups.get_mut(id) else { return };
+        self.counters.count_refusal(setup.direction, reason);
         let is_useless =
             matches!(reason, DisconnectReason::UselessPeer | DisconnectReason::UnexpectedIdentity);
         if let (true, Some(dial)) = (is_useless, &setup.dial) {
@@ -586,6 +586,7 @@ impl Core {
                     // Outbound set-ups need no slot: the scheduler limits them.
                     if let Some(setup) = self.setups.insert(setup) {
                         trace!(%node, ?kind, "New dial task");
+                        self.counters.count_dial();
                         self.outputs.push_back(Output::Dial { setup, node, kind });
                     }
                 }

@@ -1,6 +1,10 @@
 //! What is known of a peer, and what is counted.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use devp2p_core::{Node, PublicKey};
 use devp2p_dial::DialKind;
@@ -54,23 +58,84 @@ pub struct Counters {
     pub refused: BTreeMap<DisconnectReason, u64>,
     /// Set-ups that did not end in a peer.
     pub failed: BTreeMap<SetupFailure, u64>,
+    /// Dials that the scheduler wanted.
+    pub dialed: u64,
+    /// Of these, the ones of connections that a remote opened.
+    pub inbound: DirectionCounters,
+    /// Of these, the ones of connections that we opened.
+    pub outbound: DirectionCounters,
+}
+
+/// What happened to connections of one direction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DirectionCounters {
+    /// Peers added.
+    pub added: u64,
+    /// Peers that are gone and had been there for a [minute](DirectionCounters::LASTING) or longer.
+    pub lasted: u64,
+    /// Connections that a checkpoint refused.
+    pub refused: BTreeMap<DisconnectReason, u64>,
+    /// Set-ups that did not end in a peer.
+    pub failed: BTreeMap<SetupFailure, u64>,
+}
+
+impl DirectionCounters {
+    /// How long a peer has been there that counts as a lasting one; go-ethereum's measure.
+    pub const LASTING: Duration = Duration::from_mins(1);
 }
 
 impl Counters {
+    /// Those of one direction.
+    pub const fn of(&self, direction: Direction) -> &DirectionCounters {
+        match direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
+        }
+    }
+
+    const fn of_mut(&mut self, direction: Direction) -> &mut DirectionCounters {
+        match direction {
+            Direction::Inbound => &mut self.inbound,
+            Direction::Outbound => &mut self.outbound,
+        }
+    }
+
+    pub(super) const fn count_dial(&mut self) {
+        count(&mut self.dialed);
+    }
+
+    pub(super) const fn count_added(&mut self, direction: Direction) {
+        count(&mut self.added);
+        count(&mut self.of_mut(direction).added);
+    }
+
+    pub(super) fn count_dropped(&mut self, direction: Direction, duration: Duration) {
+        count(&mut self.dropped);
+        if duration >= DirectionCounters::LASTING {
+            count(&mut self.of_mut(direction).lasted);
+        }
+    }
+
     pub(super) fn count_unwelcome(&mut self, why: Unwelcome) {
         increment(&mut self.unwelcome, why);
     }
 
-    pub(super) fn count_refusal(&mut self, reason: DisconnectReason) {
+    pub(super) fn count_refusal(&mut self, direction: Direction, reason: DisconnectReason) {
         increment(&mut self.refused, reason);
+        increment(&mut self.of_mut(direction).refused, reason);
     }
 
-    pub(super) fn count_failure(&mut self, failure: SetupFailure) {
+    pub(super) fn count_failure(&mut self, direction: Direction, failure: SetupFailure) {
         increment(&mut self.failed, failure);
+        increment(&mut self.of_mut(direction).failed, failure);
     }
 }
 
 fn increment<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) {
-    let count = counts.entry(key).or_default();
+    count(counts.entry(key).or_default());
+}
+
+const fn count(count: &mut u64) {
     *count = count.saturating_add(1);
 }
