@@ -44,10 +44,18 @@ struct Asking {
     running: Option<(RequestId, BoxFuture<'static, Answer>)>,
     request_timeout: Duration,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    failure: Option<String>,
 }
 
-/// A reply, and the gateway where that was searched.
-type Answer = (Reply, Option<Arc<dyn Gateway>>);
+/// What came of a request.
+enum Answer {
+    /// What was asked for.
+    Reply(Reply),
+    /// A gateway.
+    Found(Arc<dyn Gateway>),
+    /// Nothing, and why.
+    Failed(String),
+}
 
 impl Driver {
     /// Gets these sockets through this NAT.
@@ -80,9 +88,26 @@ impl Driver {
 
     fn drive(mapper: Mapper, search: Arc<dyn Search>, config: &Config) -> Self {
         let request_timeout = config.request_timeout;
-        let asking =
-            Asking { mapper, search, gateway: None, running: None, request_timeout, timer: None };
+        let asking = Asking {
+            mapper,
+            search,
+            gateway: None,
+            running: None,
+            request_timeout,
+            timer: None,
+            failure: None,
+        };
         Self { told: VecDeque::new(), asking: Some(asking), is_stopped: false }
+    }
+
+    /// What the gateway is that was found last, for people.
+    pub fn gateway(&self) -> Option<String> {
+        Some(self.asking.as_ref()?.gateway.as_ref()?.name())
+    }
+
+    /// Why the last search or request failed, if it did.
+    pub fn failure(&self) -> Option<&str> {
+        self.asking.as_ref()?.failure.as_deref()
     }
 
     /// Takes the mappings back. The stream tells of it, and ends.
@@ -136,13 +161,22 @@ impl Asking {
                 return Poll::Ready(None);
             }
             if let Some((id, answer)) = &mut self.running
-                && let Poll::Ready((reply, gateway)) = answer.as_mut().poll(cx)
+                && let Poll::Ready(answer) = answer.as_mut().poll(cx)
             {
                 let id = *id;
                 self.running = None;
-                if gateway.is_some() {
-                    self.gateway = gateway;
-                }
+                self.failure = None;
+                let reply = match answer {
+                    Answer::Reply(reply) => reply,
+                    Answer::Found(gateway) => {
+                        self.gateway = Some(gateway);
+                        Reply::Found
+                    }
+                    Answer::Failed(why) => {
+                        self.failure = Some(why);
+                        Reply::Failed
+                    }
+                };
                 self.mapper.handle_reply(now(), id, reply);
                 continue;
             }
@@ -175,7 +209,7 @@ impl Asking {
                 Ok(answer) => answer,
                 Err(_) => {
                     debug!(?request, "No answer of the gateway in time");
-                    (Reply::Failed, None)
+                    Answer::Failed(GatewayError::Timeout.to_string())
                 }
             }
         })
@@ -189,11 +223,11 @@ fn search(
         match searching.await {
             Ok(gateway) => {
                 info!(gateway = gateway.name(), "Found a gateway");
-                (Reply::Found, Some(gateway))
+                Answer::Found(gateway)
             }
             Err(error) => {
                 debug!(err = %error, "No gateway");
-                (Reply::Failed, None)
+                Answer::Failed(error.to_string())
             }
         }
     })
@@ -223,10 +257,13 @@ fn ask(request: Request, gateway: &Arc<dyn Gateway>) -> BoxFuture<'static, Answe
     };
     let gateway = Arc::clone(gateway);
     Box::pin(async move {
-        let reply = reply.await.inspect_err(|error| {
-            debug!(gateway = gateway.name(), ?request, err = %error, "The gateway did not do it");
-        });
-        (reply.unwrap_or(Reply::Failed), None)
+        match reply.await {
+            Ok(reply) => Answer::Reply(reply),
+            Err(error) => {
+                debug!(gateway = gateway.name(), ?request, err = %error, "The gateway did not do it");
+                Answer::Failed(error.to_string())
+            }
+        }
     })
 }
 

@@ -139,13 +139,17 @@ async fn a_gateway_that_never_answers_is_given_up_each_time() {
     fake.silence(true);
     let [tcp, _] = sockets();
     let mut driver = Driver::with_search(fake.clone(), &[tcp], Config::default());
+    assert_eq!((driver.gateway(), driver.failure()), (None, None));
     timeout(Duration::from_mins(11), driver.next()).await.unwrap_err();
+    assert_eq!((driver.gateway(), driver.failure()), (None, Some("no answer in time")));
     assert_eq!(*fake.0.requests.lock().unwrap(), 3, "one search in about 5 minutes");
     fake.silence(false);
     let start = Instant::now();
     assert_eq!(next(&mut driver).await, Event::Address(Some(ADDRESS)));
     assert!(start.elapsed() < Duration::from_mins(6));
     assert_eq!(next(&mut driver).await, mapped(tcp));
+    assert!(driver.gateway().is_some());
+    assert_eq!(driver.failure(), None);
 
     // The lease is over when the gateway was silent for so long.
     fake.silence(true);

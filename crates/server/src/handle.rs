@@ -11,9 +11,9 @@ use tokio_util::sync::DropGuard;
 use tracing::Instrument as _;
 
 use crate::{
-    Counters, Events, Io, NodeInfo, PeerInfo,
+    Counters, Events, Io, NodeInfo, PeerInfo, PortStatus,
     local::local_node,
-    runtime::{Opened, SetupError, Shared, Slot, State, conn_span, set_up},
+    runtime::{Opened, SetupError, Shared, Slot, State, conn_span, lock, set_up},
 };
 
 /// A running server. Cheap to clone; the server stops when the last clone is dropped.
@@ -127,6 +127,11 @@ impl Handle {
     #[cfg(feature = "discv5")]
     pub fn discv5(&self) -> Option<devp2p_discv5::Handle> {
         self.shared.discv5.clone()
+    }
+
+    /// How it stands with the way through the NAT; `None` where no port mapper runs.
+    pub fn ports(&self) -> Option<PortStatus> {
+        lock(&self.shared.ports).clone()
     }
 
     /// What happened to connections since the start.

@@ -126,7 +126,7 @@ pub use self::{
     multiplexer::{Multiplexer, Negotiated, PeerControl},
     node_db::{MemoryNodeDb, NodeDb, NodeDbError, Remembered, Row},
     peer_info::{NodeInfo, PeerInfo},
-    port_mapper::{MappedSocket, PortEvent, PortMapper, SocketRole},
+    port_mapper::{MappedSocket, PortEvent, PortMapper, PortStatus, SocketRole},
     runtime::SetupError,
     scheduler::DialScheduler,
     server::{Builder, Server, StartError},

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -19,6 +20,8 @@ pub struct NatMapper {
     /// The sockets as they were told, beside what the driver makes of them.
     sockets: Vec<(Socket, MappedSocket)>,
     driver: Option<Driver>,
+    /// The address of a gateway whose mappings are of no use.
+    hidden: Option<IpAddr>,
     is_stopped: bool,
 }
 
@@ -37,7 +40,13 @@ impl NatMapper {
     }
 
     const fn begin(begin: Begin) -> Self {
-        Self { begin: Some(begin), sockets: Vec::new(), driver: None, is_stopped: false }
+        Self {
+            begin: Some(begin),
+            sockets: Vec::new(),
+            driver: None,
+            hidden: None,
+            is_stopped: false,
+        }
     }
 
     fn told(&self, socket: Socket) -> Option<MappedSocket> {
@@ -64,13 +73,17 @@ impl PortMapper for NatMapper {
                 continue;
             };
             let told = match event {
-                Event::Address(address) => Some(PortEvent::Address(address)),
+                Event::Address(address) => {
+                    self.hidden = None;
+                    Some(PortEvent::Address(address))
+                }
                 Event::Lost { socket, .. } => self.told(socket).map(PortEvent::Lost),
                 Event::Mapped { socket, external } => {
                     self.told(socket).map(|socket| PortEvent::Mapped { socket, external })
                 }
                 Event::Hidden { address } => {
                     warn!(%address, "The gateway is behind another NAT: its mappings are of no use");
+                    self.hidden = Some(address);
                     None
                 }
                 _ => None,
@@ -86,6 +99,16 @@ impl PortMapper for NatMapper {
         if let Some(driver) = &mut self.driver {
             driver.stop();
         }
+    }
+
+    fn gateway(&self) -> Option<String> {
+        self.driver.as_ref()?.gateway()
+    }
+
+    fn failure(&self) -> Option<String> {
+        let hidden = |ip| format!("the gateway is behind another NAT, at {ip}");
+        let failure = self.driver.as_ref()?.failure().map(ToOwned::to_owned);
+        failure.or_else(|| self.hidden.map(hidden))
     }
 }
 

@@ -29,6 +29,52 @@ pub trait PortMapper: Send + 'static {
 
     /// Ends, and takes the mappings back, while it is polled further.
     fn stop(&mut self);
+
+    /// What the gateway is, for people, where there is one.
+    fn gateway(&self) -> Option<String> {
+        None
+    }
+
+    /// Why what was tried last has failed, if it did.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+}
+
+/// How it stands with the way through the NAT.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PortStatus {
+    /// The node's address in the internet, as far as the port mapper knows.
+    pub address: Option<IpAddr>,
+    /// The sockets, each with the endpoint at which it is reachable where it is mapped.
+    pub sockets: Vec<(MappedSocket, Option<SocketAddr>)>,
+    /// What the gateway is, for people: its protocol and its address.
+    pub gateway: Option<String>,
+    /// Why what was tried last has failed, if it did.
+    pub failure: Option<String>,
+}
+
+impl PortStatus {
+    /// The status before anything was told of these sockets.
+    pub(crate) fn new(sockets: &[MappedSocket]) -> Self {
+        let sockets = sockets.iter().map(|&socket| (socket, None)).collect();
+        Self { sockets, ..Self::default() }
+    }
+
+    /// Takes down what the mapper tells.
+    pub(crate) fn apply(&mut self, event: PortEvent) {
+        let (socket, external) = match event {
+            PortEvent::Address(address) => {
+                self.address = address;
+                return;
+            }
+            PortEvent::Lost(socket) => (socket, None),
+            PortEvent::Mapped { socket, external } => (socket, Some(external)),
+        };
+        let known = self.sockets.iter_mut().filter(|(known, _)| *known == socket);
+        known.for_each(|(_, endpoint)| *endpoint = external);
+    }
 }
 
 /// A socket of the server.

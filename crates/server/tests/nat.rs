@@ -28,6 +28,7 @@ struct Script {
     waker: Mutex<Option<Waker>>,
     is_stopped: AtomicBool,
     never_ends: AtomicBool,
+    failure: Mutex<Option<String>>,
 }
 
 impl Scripted {
@@ -62,6 +63,14 @@ impl PortMapper for Scripted {
 
     fn stop(&mut self) {
         self.0.is_stopped.store(true, Ordering::SeqCst);
+    }
+
+    fn gateway(&self) -> Option<String> {
+        Some("a script".to_owned())
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.0.failure.lock().unwrap().clone()
     }
 }
 
@@ -114,12 +123,44 @@ async fn the_record_tells_what_is_mapped_until_it_is_lost() {
     let external = Some(Ipv4Addr::new(8, 8, 4, 4));
     shows(&server, (external, Some(11), before.2.and(Some(12)))).await;
     assert_eq!(server.node_info().enode.tcp_addr(), Some(SocketAddr::new(EXTERNAL, 11)));
+    let endpoints = |server: &Handle| -> Vec<_> {
+        server.ports().unwrap().sockets.iter().map(|(_, external)| *external).collect()
+    };
+    assert_eq!(server.ports().unwrap().address, Some(EXTERNAL));
+    assert_eq!(endpoints(&server)[0], Some(SocketAddr::new(EXTERNAL, 11)));
     mapper.tell(sockets.iter().copied().map(PortEvent::Lost));
     mapper.tell([PortEvent::Address(None)]);
     shows(&server, before).await;
     assert!(server.node_info().enr.seq() > first);
+    assert_eq!(endpoints(&server), vec![None; sockets.len()]);
+    assert_eq!(server.ports().unwrap().address, None);
     server.stop().await;
     assert!(mapper.0.is_stopped.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn what_fails_is_shown_without_an_event() {
+    let mapper = Scripted::default();
+    let server = start(&mapper).await;
+    let failure = |server: &Handle| server.ports().unwrap().failure;
+    assert_eq!(failure(&server), None);
+    assert_eq!(server.ports().unwrap().sockets.len(), mapper.sockets().len());
+    *mapper.0.failure.lock().unwrap() = Some("no gateway found".to_owned());
+    mapper.tell([]);
+    let wait = async {
+        while failure(&server).is_none() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), wait).await.unwrap();
+    assert_eq!(failure(&server).as_deref(), Some("no gateway found"));
+    assert_eq!(server.ports().unwrap().gateway.as_deref(), Some("a script"));
+    server.stop().await;
+
+    let unmapped = Server::builder(NodeKey::generate().unwrap()).listen_addr(None);
+    let unmapped = unmapped.start().await.unwrap();
+    assert_eq!(unmapped.ports(), None);
+    unmapped.stop().await;
 }
 
 #[tokio::test]

@@ -11,14 +11,12 @@ mod setup;
 mod shared;
 
 pub use self::setup::SetupError;
-#[cfg(any(feature = "discv4", feature = "discv5", feature = "dnsdisc"))]
-pub(crate) use self::shared::lock;
 pub(crate) use self::{
     listen::listen,
     own_record::OwnRecord,
     ports::map_ports,
     run::run,
     setup::{Opened, Slot, conn_span, set_up},
-    shared::{PeerHook, Seams, Shared, State, event_channel, message_event},
+    shared::{PeerHook, Seams, Shared, State, event_channel, lock, message_event},
 };
 pub(crate) use devp2p_udp::clock::{now, unix};

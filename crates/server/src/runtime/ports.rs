@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::shared::{Shared, lock};
-use crate::{MappedSocket, PortEvent, PortMapper, SocketRole};
+use crate::{MappedSocket, PortEvent, PortMapper, PortStatus, SocketRole};
 
 /// How long the mapper has to take its mappings back: less than the tasks of the server have to end.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_600);
@@ -18,6 +18,7 @@ pub(crate) async fn map_ports(
     mut mapper: Box<dyn PortMapper>,
     sockets: Vec<MappedSocket>,
 ) {
+    *lock(&shared.ports) = Some(PortStatus::new(&sockets));
     mapper.map(&sockets);
     let mut ports = Ports::new(&sockets);
     loop {
@@ -29,11 +30,15 @@ pub(crate) async fn map_ports(
                 match mapper.poll_event(cx) {
                     Poll::Ready(Some(event)) => told.push(event),
                     Poll::Ready(None) => has_ended = true,
-                    Poll::Pending if told.is_empty() => return Poll::Pending,
                     Poll::Pending => break,
                 }
             }
-            Poll::Ready(told)
+            if let Some(status) = lock(&shared.ports).as_mut() {
+                status.gateway = mapper.gateway();
+                status.failure = mapper.failure();
+                told.iter().for_each(|&event| status.apply(event));
+            }
+            if told.is_empty() && !has_ended { Poll::Pending } else { Poll::Ready(told) }
         });
         let Some(told) = shared.quit.run_until_cancelled(told).await else { break };
         {
@@ -52,8 +57,9 @@ pub(crate) async fn map_ports(
     mapper.stop();
     let end = poll_fn(|cx| {
         while let Poll::Ready(event) = mapper.poll_event(cx) {
-            if event.is_none() {
-                return Poll::Ready(());
+            let Some(event) = event else { return Poll::Ready(()) };
+            if let Some(status) = lock(&shared.ports).as_mut() {
+                status.apply(event);
             }
         }
         Poll::Pending

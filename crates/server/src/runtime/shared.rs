@@ -19,7 +19,7 @@ use tracing::{debug, error};
 use super::{now, own_record::OwnRecord, setup};
 use crate::{
     Core, Dialer, Discovery, Event, Multiplexer, NodeDb, Output, PeerAdd, PeerControl, PeerInfo,
-    PeerMessage, SetupId, Transport, event::EVENT_BUFFER,
+    PeerMessage, PortStatus, SetupId, Transport, event::EVENT_BUFFER,
 };
 
 /// What is called with every new peer, before anybody else hears of it.
@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     /// The tasks that have the UDP sockets, until the stop, which waits for their end before it
     /// disconnects the peers: that of discovery v4 first.
     pub(crate) udp: Mutex<Vec<JoinHandle<()>>>,
+    /// What the port mapper has told, where there is one.
+    pub(crate) ports: Mutex<Option<PortStatus>>,
     /// Closed last of all.
     pub(crate) node_db: Arc<dyn NodeDb>,
     pub(super) setup_timeout: Duration,
@@ -122,6 +124,7 @@ impl Shared {
             #[cfg(feature = "discv5")]
             discv5: seams.discv5,
             udp: Mutex::default(),
+            ports: Mutex::default(),
             node_db: seams.node_db,
             setup_timeout,
             runtime: Handle::current(),
