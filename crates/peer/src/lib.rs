@@ -115,7 +115,9 @@ pub use capability::{
 pub use config::Config;
 pub use disconnect::{DisconnectReason, UnknownReason};
 pub use hello::{DecodeHelloError, Hello};
-pub use session::{End, Event, Received, SendError, Session, Side, Transmit};
+pub use session::{
+    CapabilityMeters, End, Event, MessageCount, Meter, Received, SendError, Session, Side, Transmit,
+};
 
 #[cfg(feature = "tokio")]
 pub use handshake::{Established, HelloError, hello, refuse};

@@ -2,7 +2,9 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use devp2p_core::{NodeId, PublicKey, Traffic};
 
-use crate::{Capability, DisconnectReason, End, Hello, SharedCapability, link::Link};
+use crate::{
+    Capability, CapabilityMeters, DisconnectReason, End, Hello, SharedCapability, link::Link,
+};
 
 /// Who dialed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +82,11 @@ impl Peer {
     /// Bytes moved on the wire so far.
     pub fn traffic(&self) -> Traffic {
         self.0.lock().traffic
+    }
+
+    /// What moved in each shared capability so far, by message id, and what waits.
+    pub fn meters(&self) -> Vec<CapabilityMeters> {
+        self.0.lock().session.meters()
     }
 
     /// Ends the peer with this reason, which the remote is told. Returns at once; of several calls

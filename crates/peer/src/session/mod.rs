@@ -1,5 +1,6 @@
 //! The base protocol after the Hellos, and the multiplexing of the subprotocols, without IO.
 
+mod meters;
 mod ping;
 mod queue;
 
@@ -11,7 +12,9 @@ use std::{
 use bytes::Bytes;
 use devp2p_core::{ConnectionError, Message};
 
+pub use self::meters::{CapabilityMeters, MessageCount, Meter};
 use self::{
+    meters::Meters,
     ping::{Pings, Pongs},
     queue::Queue,
 };
@@ -59,6 +62,7 @@ pub struct Session {
 struct Queues {
     inbound: Queue,
     outbound: Queue,
+    meters: Meters,
     /// The end came before all of `outbound` was sent.
     cut_off: bool,
     /// Since when the inbound queue has been full and nothing was taken from it.
@@ -141,9 +145,10 @@ impl Session {
     ) -> Self {
         let queues = shared
             .iter()
-            .map(|_| Queues {
+            .map(|shared| Queues {
                 inbound: Queue::new(config.inbound_messages, config.inbound_bytes),
                 outbound: Queue::new(config.outbound_messages, config.outbound_bytes),
+                meters: Meters::new(shared),
                 cut_off: false,
                 stalled_since: None,
                 detached: false,
@@ -252,6 +257,8 @@ impl Session {
         let Some((protocol, id, queues)) = queues else {
             return self.breach(format!("message id {:#x} is out of range", message.id));
         };
+        let size = message.payload.len();
+        queues.meters.count_received(id, size);
         if queues.detached {
             return;
         }
@@ -260,7 +267,6 @@ impl Session {
             let error = Some("a message came while reading was paused".into());
             return self.disconnect(DisconnectReason::Subprotocol, error);
         }
-        let size = message.payload.len();
         queues.inbound.push(Message { id, payload: message.payload });
         if !queues.inbound.has_room() {
             queues.stalled_since.get_or_insert(now);
@@ -384,12 +390,12 @@ impl Session {
         let count = self.queues.len();
         let turns = (self.turn..count).chain(0..self.turn.min(count));
         for protocol in turns {
-            if let Some(message) =
-                self.queues.get_mut(protocol).and_then(|queues| queues.outbound.pop())
-            {
-                self.turn = protocol.saturating_add(1);
-                return Some(Transmit { protocol: Some(protocol), message });
-            }
+            let Some(queues) = self.queues.get_mut(protocol) else { continue };
+            let Some(message) = queues.outbound.pop() else { continue };
+            let id = self.shared.get(protocol).and_then(|shared| shared.relative(message.id));
+            queues.meters.count_sent(id.unwrap_or(u64::MAX), message.payload.len());
+            self.turn = protocol.saturating_add(1);
+            return Some(Transmit { protocol: Some(protocol), message });
         }
         None
     }
@@ -468,6 +474,16 @@ impl Session {
         }
         queues.outbound.push(Message { id, payload: message.payload });
         Ok(())
+    }
+
+    /// What moved in each shared capability, and what waits. Still there after the end.
+    pub fn meters(&self) -> Vec<CapabilityMeters> {
+        let each = self.shared.iter().zip(&self.queues);
+        each.map(|(shared, queues)| {
+            let (inbound, outbound) = (queues.inbound.held(), queues.outbound.held());
+            queues.meters.read(shared.capability.clone(), inbound, outbound)
+        })
+        .collect()
     }
 
     /// Messages and bytes that wait in all queues, both ways.

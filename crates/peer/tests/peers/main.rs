@@ -7,4 +7,5 @@ mod flow;
 mod hello;
 mod life;
 mod log;
+mod meters;
 mod pipe;
