@@ -374,7 +374,7 @@ impl<S: Signer> fmt::Debug for Discv4<S> {
 }
 
 /// How much a [`Discv4`] keeps, beside its table. Each of these is bounded by its [`Config`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
     /// The proofs; see [`Config::max_bonds`].

@@ -13,7 +13,7 @@ use devp2p_udp::{
 };
 
 use crate::{
-    Config, Discv4, Event, Handle, Output, QueryError, QueryId, RequestError, Statistics,
+    Config, Discv4, Event, Handle, Output, QueryError, QueryId, RequestError, Statistics, Usage,
     command::Command, table_info::table_info, wire::Signer,
 };
 
@@ -56,6 +56,8 @@ pub struct ServiceStatistics {
     pub receive_errors: u64,
     /// The datagrams that the socket did not send, because of an error.
     pub send_errors: u64,
+    /// How much the machine keeps at this moment.
+    pub usage: Usage,
 }
 
 /// A command that is under way, and who waits for it.
@@ -131,6 +133,7 @@ impl<S: Signer> Service<S> {
             machine: self.machine.statistics().clone(),
             receive_errors: self.receive_errors,
             send_errors: self.send_errors,
+            usage: self.machine.usage(),
         }
     }
 

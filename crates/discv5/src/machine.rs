@@ -439,7 +439,7 @@ impl<I: Identity> fmt::Debug for Discv5<I> {
 }
 
 /// How much a [`Discv5`] keeps, beside its table. Each of these is bounded by its [`Config`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
     /// The sessions; see [`Config::max_sessions`].

@@ -15,7 +15,7 @@ use devp2p_udp::{
 use tokio::sync::mpsc;
 
 use crate::{
-    Config, Discv5, Event, Handle, Output, QueryError, QueryId, RequestError, Statistics,
+    Config, Discv5, Event, Handle, Output, QueryError, QueryId, RequestError, Statistics, Usage,
     command::Command, crypto::Identity, table_info::table_info, talk_requests::Asked,
 };
 
@@ -61,6 +61,8 @@ pub struct ServiceStatistics {
     pub receive_errors: u64,
     /// The datagrams that the socket did not send, because of an error.
     pub send_errors: u64,
+    /// How much the machine keeps at this moment.
+    pub usage: Usage,
 }
 
 /// A command that is under way, and who waits for it.
@@ -138,6 +140,7 @@ impl<I: Identity + Send + 'static> Service<I> {
             machine: self.machine.statistics().clone(),
             receive_errors: self.receive_errors,
             send_errors: self.send_errors,
+            usage: self.machine.usage(),
         }
     }
 
