@@ -23,7 +23,11 @@ pub struct Config {
     pub max_active_dials: usize,
     /// Whether nodes other than the static ones are dialed.
     pub dynamic: bool,
-    /// Where set, only addresses in these networks are dialed.
+    /// Whether configured nodes that have a name are dialed by it, and the name is not looked up
+    /// before: a proxy does that. Candidates that have only a name are not dialed then, since no
+    /// limit by address would hold for them.
+    pub dial_names: bool,
+    /// Where set, only addresses in these networks are dialed, and nothing by a name.
     pub net_restrict: Option<NetRestrict>,
     /// Nodes to stay connected to.
     pub static_nodes: Vec<Node>,
@@ -70,6 +74,7 @@ impl Config {
             lan_policy: LanPolicy::Exempt,
             max_active_dials: 16,
             dynamic: true,
+            dial_names: false,
             net_restrict: None,
             static_nodes: Vec::new(),
             anchors: Vec::new(),

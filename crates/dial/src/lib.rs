@@ -60,7 +60,8 @@
 //!   the first pick, in the order in which they came due, at random among equals; at the start the
 //!   anchors go before them.
 //! - **Addresses.** A DNS name is looked up before each dial; while lookups fail, the last address
-//!   that it had is used. A static node or bootnode without an address is looked for by its id,
+//!   that it had is used; with [`dial_names`](Config::dial_names) none is, and static nodes and
+//!   bootnodes are dialed by their names. A static node or bootnode without an address is looked for by its id,
 //!   and once more after a dial failed. A search that fails, or only repeats the address that
 //!   failed, is not repeated for 1 min to 1 h.
 //!

@@ -304,7 +304,7 @@ impl Scheduler {
         let renew = outcome == Outcome::ConnectFailed
             && !attempt.renewed
             && !self.peers.contains(id)
-            && self.targets.get(&id).is_some_and(|target| target.wants_renewal(now));
+            && self.targets.get(&id).is_some_and(|target| target.wants_renewal(now, &self.config));
         if renew {
             self.outputs.push_back(Output::Resolve { node: attempt.node.clone() });
             self.attempts.renew(attempt, after(now, self.config.resolve_timeout));
@@ -469,7 +469,7 @@ impl Scheduler {
 
     /// Begins an attempt that nothing speaks against.
     fn begin(&mut self, now: Instant, id: NodeId, kind: DialKind) {
-        match self.targets.get(&id).map(|target| target.step(now)) {
+        match self.targets.get(&id).map(|target| target.step(now, &self.config)) {
             Some(Step::Dial(node)) => self.dial(now, kind, &node, false),
             Some(Step::Search(node)) => {
                 let deadline = after(now, self.config.resolve_timeout);

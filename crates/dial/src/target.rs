@@ -73,9 +73,12 @@ impl Target {
     }
 
     /// What the next dial begins with.
-    pub(crate) fn step(&self, now: Instant) -> Step {
+    pub(crate) fn step(&self, now: Instant, config: &Config) -> Step {
+        if config.dial_names && self.is_named() {
+            return Step::Dial(self.node.clone());
+        }
         // A name is looked up before every dial, since its address may have changed.
-        let named = matches!(self.node.host(), Some(Host::Dns(_)));
+        let named = self.is_named();
         let dialable = !self.node().tcp_addrs().is_empty();
         match self.search.pending(now) {
             _ if dialable && !named => Step::Dial(self.node().clone()),
@@ -83,6 +86,10 @@ impl Target {
             Some(_) if dialable => Step::Dial(self.node().clone()),
             Some(until) => Step::Wait(until),
         }
+    }
+
+    const fn is_named(&self) -> bool {
+        matches!(self.node.host(), Some(Host::Dns(_)))
     }
 
     /// When its last failure or collision allows the next dial, where that is yet to come.
@@ -108,8 +115,9 @@ impl Target {
 
     /// Whether to search for a newer address after a failed dial. Nodes that are dialed only once
     /// are not worth it.
-    pub(crate) fn wants_renewal(&self, now: Instant) -> bool {
-        (self.is_static || self.is_bootnode) && self.renewal.pending(now).is_none()
+    pub(crate) fn wants_renewal(&self, now: Instant, config: &Config) -> bool {
+        let by_name = config.dial_names && self.is_named();
+        !by_name && (self.is_static || self.is_bootnode) && self.renewal.pending(now).is_none()
     }
 
     pub(crate) fn renewal_succeeded(&mut self, node: Node) {

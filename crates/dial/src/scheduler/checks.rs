@@ -48,7 +48,7 @@ impl Scheduler {
             return Some(refusal);
         }
         if node.tcp_addrs().is_empty()
-            && let Some(Step::Wait(until)) = target.map(|target| target.step(now))
+            && let Some(Step::Wait(until)) = target.map(|target| target.step(now, &self.config))
         {
             return Some(Refusal::BackingOff { until });
         }
@@ -66,7 +66,7 @@ impl Scheduler {
         if past.is_some() {
             return past;
         }
-        match target.step(now) {
+        match target.step(now, &self.config) {
             Step::Wait(until) => Some(Refusal::BackingOff { until }),
             Step::Dial(_) | Step::Search(_) => None,
         }
@@ -105,6 +105,13 @@ impl Scheduler {
             Some(_) if node.tcp_port().is_none() => return Some(Refusal::NoPort),
             Some(Host::Ip(_)) => return Some(Refusal::NoAddress),
             None if !searchable => return Some(Refusal::NoAddress),
+            // Where it is, only a proxy will know.
+            Some(Host::Dns(_)) if self.config.dial_names && !searchable => {
+                return Some(Refusal::NoAddress);
+            }
+            Some(Host::Dns(_)) if self.config.dial_names && self.config.net_restrict.is_some() => {
+                return Some(Refusal::NetRestrict);
+            }
             Some(Host::Dns(_)) | None => {}
         }
         if self.attempts.contains(id) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use devp2p_core::{Node, Record};
-use devp2p_dial::{Input, Outcome, Refusal};
+use devp2p_dial::{Config, Input, Outcome, Refusal};
 
 use super::world::{World, id, key, node, node_at, node_named, node_without_address, secs};
 
@@ -122,6 +122,41 @@ fn a_name_is_looked_up_before_each_dial() {
     world.searches("70 s later the failed lookup may be repeated", [named]);
     world.resolved(1, Some(second.clone()));
     world.dials_at("found", [second]);
+}
+
+#[test]
+fn where_a_proxy_looks_names_up_they_are_dialed() {
+    let named = node_named(1, "node.example.org");
+    let world = |configure: fn(&mut Config)| {
+        World::new(|config| {
+            config.static_nodes = vec![named.clone()];
+            config.dial_names = true;
+            configure(config);
+        })
+    };
+    let mut through_proxy = world(|_| ());
+    through_proxy.dials_at("by its name", [named.clone()]);
+    through_proxy.end(1, Outcome::ConnectFailed);
+    through_proxy.no_dials("it failed");
+    through_proxy.searches("and nobody is asked for another address", []);
+    through_proxy.wait(secs(35));
+    through_proxy.dials_at("again", [named.clone()]);
+
+    let candidate = node_named(2, "other.example.org");
+    let refused = through_proxy.offer_node(candidate);
+    assert_eq!(refused, Err(Refusal::NoAddress), "no limit by address would hold for it");
+
+    let mut restricted = world(|config| config.net_restrict = Some("10.0.0.0/8".parse().unwrap()));
+    restricted.no_dials("where it leads nobody can say");
+    assert_eq!(restricted.scheduler.why_not(restricted.now, &named), Some(Refusal::NetRestrict));
+
+    let nowhere = Node::new(key(1).public_key(), named.host().cloned(), 0, 30303);
+    let mut world = World::new(|config| {
+        config.static_nodes = vec![nowhere.clone()];
+        config.dial_names = true;
+    });
+    world.no_dials("there is no port");
+    assert_eq!(world.scheduler.why_not(world.now, &nowhere), Some(Refusal::NoPort));
 }
 
 #[test]

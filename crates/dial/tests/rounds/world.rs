@@ -50,6 +50,7 @@ pub(crate) struct World {
     pub(crate) scheduler: Scheduler,
     pub(crate) now: Instant,
     start: Instant,
+    dial_names: bool,
     running: BTreeMap<NodeId, (DialId, DialKind)>,
     dialed: Vec<Node>,
     searched: Vec<Node>,
@@ -80,7 +81,9 @@ impl World {
         configure(&mut config);
         #[expect(clippy::disallowed_methods, reason = "an Instant can only be had from the clock")]
         let start = Instant::now();
+        let dial_names = config.dial_names;
         let mut world = Self {
+            dial_names,
             scheduler: Scheduler::new(config, [seed; 32], start),
             now: start,
             start,
@@ -103,7 +106,8 @@ impl World {
         while let Some(output) = self.scheduler.poll_output() {
             match output {
                 Output::Dial { dial, node, kind } => {
-                    assert!(node.tcp_addr().is_some(), "{node:?} has no address");
+                    let by_name = self.dial_names && node.tcp_port().is_some();
+                    assert!(node.tcp_addr().is_some() || by_name, "{node:?} has no address");
                     let twice = self.running.insert(node.id(), (dial, kind));
                     assert_eq!(twice, None, "{node:?} is dialed twice at once");
                     self.dialed.push(node);
