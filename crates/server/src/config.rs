@@ -176,6 +176,18 @@ impl Config {
         !self.no_discovery && self.discovery_v5
     }
 
+    /// Whether there are lists in DNS.
+    #[cfg(feature = "dnsdisc")]
+    const fn reads_lists(&self) -> bool {
+        !self.dns_lists.is_empty()
+    }
+
+    #[cfg(not(feature = "dnsdisc"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    const fn reads_lists(&self) -> bool {
+        false
+    }
+
     /// How many peers may be dialed by the scheduler's own choice (geth's `MaxDialedConns`).
     pub fn max_dialed(&self) -> usize {
         if self.no_dial || self.max_peers == 0 {
@@ -305,6 +317,11 @@ impl Config {
                 |networks: &NetRestrict| addrs.iter().any(|addr| networks.contains(addr.ip()));
             !addrs.is_empty() && !self.net_restrict.as_ref().is_none_or(allowed)
         };
+        if self.dialer.as_ref().is_some_and(|dialer| dialer.dials_names())
+            && (searches.v4 || searches.v5 || self.reads_lists())
+        {
+            warnings.push(Warning::SearchesBesideProxy);
+        }
         let not_asked =
             |wants, searches: bool, nodes: &[Node]| wants && !searches && !nodes.is_empty();
         if not_asked(self.wants_v4(), searches.v4, &self.bootstrap_nodes)
@@ -364,6 +381,7 @@ impl Config {
     pub(crate) fn dial(&self, key: &NodeKey, anchors: Vec<Node>) -> devp2p_dial::Config {
         let mut dial = self.dial.config(key.id());
         dial.lan_policy = self.lan_policy;
+        dial.dial_names = self.dialer.as_ref().is_some_and(|dialer| dialer.dials_names());
         dial.max_dialed = self.max_dialed();
         dial.dynamic = dial.max_dialed > 0;
         dial.net_restrict.clone_from(&self.net_restrict);

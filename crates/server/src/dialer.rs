@@ -21,7 +21,8 @@ use tokio::{
 /// # Contract
 /// - [`dial`](Dialer::dial) and [`resolve`](Dialer::resolve) end by themselves: they have their own
 ///   deadlines. Dropping the future closes what it opened.
-/// - A node without an address it could use is [`io::ErrorKind::AddrNotAvailable`].
+/// - A node without an address it could use, or a name where it
+///   [dials names](Dialer::dials_names), is [`io::ErrorKind::AddrNotAvailable`].
 /// - A stream is one to the node, or there is none: where nobody listens is an error.
 /// - Streams hold a bounded number of bytes for a reader who does not come. After a shutdown the
 ///   other end reads what was written before, then the end, and can still write; writing after the
@@ -35,6 +36,12 @@ pub trait Dialer: fmt::Debug + Send + Sync + 'static {
 
     /// The addresses behind a host name. A dialer that leaves names to a proxy may refuse.
     fn resolve(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+
+    /// Whether [`dial`](Dialer::dial) takes a node that has a name and no address, as a dialer does
+    /// that leaves names to a proxy. Static nodes are not resolved before then. Default no.
+    fn dials_names(&self) -> bool {
+        false
+    }
 }
 
 /// Takes in byte streams that others opened.

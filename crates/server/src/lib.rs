@@ -93,6 +93,8 @@ mod scheduler;
 mod search;
 mod server;
 mod sockets;
+#[cfg(feature = "socks5")]
+mod socks5;
 mod transport;
 pub mod udp;
 
@@ -110,6 +112,8 @@ pub use nat::NatMapper;
 pub use nodedb::FileNodeDb;
 #[cfg(feature = "rlpx")]
 pub use rlpx::RlpxTransport;
+#[cfg(feature = "socks5")]
+pub use socks5::{ParseSocks5Error, Socks5Dialer, Socks5Error, Socks5Refusal};
 
 pub use self::{
     base_protocol::{BaseProtocol, MessageHook},

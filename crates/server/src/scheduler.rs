@@ -16,7 +16,7 @@ use devp2p_dial::{Input, Output, Refusal, Scheduler};
 /// - Before `Input::DialDone` the caller tells what became of it, `PeerAdded` or `Refused`, where
 ///   the dial got that far.
 /// - Each dial has an id of its own, and a node with an address; a name is asked for first, with
-///   `Output::Resolve`. Neither we ourselves nor connected nodes are dialed.
+///   `Output::Resolve`, unless the [`Dialer`](crate::Dialer) takes names. Neither we ourselves nor connected nodes are dialed.
 /// - A static node is dialed until it is connected, and again when it is gone; one that was removed
 ///   is not.
 /// - A candidate that was taken is dialed, and one that was refused is not. One that is not wanted

@@ -19,5 +19,7 @@ mod contract {
     mod node_db;
     mod port_mapper;
     mod scheduler;
+    #[cfg(feature = "socks5")]
+    mod socks5;
     mod transport;
 }

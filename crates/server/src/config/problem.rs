@@ -22,6 +22,8 @@ pub enum Warning {
     /// There are bootstrap nodes, and discovery does not run: neither `disc_addr` nor a TCP address
     /// is set, or it is not a part of this build.
     BootstrapNodesNotAsked,
+    /// The `dialer` goes through a proxy, and discovery or the lookups of lists in DNS do not.
+    SearchesBesideProxy,
 }
 
 impl fmt::Display for Warning {
@@ -41,6 +43,9 @@ impl fmt::Display for Warning {
             }
             Self::BootstrapNodesNotAsked => f.write_str(
                 "discovery has no UDP address: bootstrap nodes will not be asked; set disc_addr",
+            ),
+            Self::SearchesBesideProxy => f.write_str(
+                "only connections go through the proxy: discovery and lists in DNS do not",
             ),
             Self::BootstrapNodeOutsideNetRestrict(node) => {
                 write!(f, "the bootstrap node {node} is outside of net_restrict: it is not asked")

@@ -25,16 +25,16 @@ use tokio::{
 use crate::support::links::{Latency, Links};
 
 /// Real sockets.
-struct Tcp {
+pub(super) struct Tcp {
     silent: SocketAddr,
     _queue: (TcpListener, Vec<TcpStream>),
 }
 
 impl Tcp {
-    const PATIENCE: Duration = Duration::from_millis(300);
+    pub(super) const PATIENCE: Duration = Duration::from_millis(300);
 
     /// Full listeners answer nobody: the first address that does not is the silent one.
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let listener = socket.listen(1).unwrap();

@@ -7,6 +7,8 @@ pub(crate) mod foreign;
 pub(crate) mod links;
 pub(crate) mod plain;
 pub(crate) mod recording;
+#[cfg(feature = "socks5")]
+pub(crate) mod socks5;
 #[cfg(feature = "dnsdisc")]
 pub(crate) mod zone;
 
