@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use devp2p_core::{BoxConnection, NodeId, Traffic};
 use devp2p_peer::{
-    Capability, Config, Direction, DisconnectReason, End, Established, Hello, HelloError,
-    MessageEvent, Observer, Peer, Protocol,
+    Capability, CapabilityMeters, Config, Direction, DisconnectReason, End, Established, Hello,
+    HelloError, MessageEvent, Observer, Peer, Protocol,
 };
 use futures::future::BoxFuture;
 
@@ -125,5 +125,9 @@ impl PeerControl for Peer {
 
     fn traffic(&self) -> Traffic {
         Self::traffic(self)
+    }
+
+    fn meters(&self) -> Vec<CapabilityMeters> {
+        Self::meters(self)
     }
 }

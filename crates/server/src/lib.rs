@@ -77,6 +77,8 @@ mod local;
 mod machine;
 #[cfg(feature = "test-util")]
 mod memory;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod multiplexer;
 #[cfg(feature = "nat")]
 mod nat;
@@ -85,6 +87,7 @@ mod node_db;
 mod nodedb;
 mod peer_info;
 mod port_mapper;
+mod probe;
 #[cfg(feature = "rlpx")]
 mod rlpx;
 mod runtime;

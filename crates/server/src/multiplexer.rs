@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use devp2p_core::{BoxConnection, Traffic};
-use devp2p_peer::{Capability, Direction, DisconnectReason, End, Hello, HelloError};
+use devp2p_peer::{
+    Capability, CapabilityMeters, Direction, DisconnectReason, End, Hello, HelloError,
+};
 use futures::future::BoxFuture;
 
 /// Exchanges Hellos on a secure connection, then runs the subprotocols until the end.
@@ -66,4 +68,9 @@ pub trait PeerControl: Send + Sync {
 
     /// Bytes moved on the wire so far.
     fn traffic(&self) -> Traffic;
+
+    /// What moved in each shared capability so far, and what waits. Nothing where it is not counted.
+    fn meters(&self) -> Vec<CapabilityMeters> {
+        Vec::new()
+    }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use devp2p_core::{Node, NodeId, PublicKey, Record, Traffic};
-use devp2p_peer::{Capability, Direction};
+use devp2p_peer::{Capability, CapabilityMeters, Direction};
 
 /// A connected peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct PeerInfo {
     pub rtt: Option<Duration>,
     /// Bytes moved on the wire so far.
     pub traffic: Traffic,
+    /// What moved in each shared capability so far, by message id, and what waits.
+    pub meters: Vec<CapabilityMeters>,
     /// What each shared subprotocol knows of it, a JSON text, by the capability's name.
     pub protocols: BTreeMap<String, Option<String>>,
 }

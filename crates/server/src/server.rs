@@ -12,6 +12,8 @@ use devp2p_peer::{Protocol, Subprotocol};
 use tokio::sync::broadcast;
 use tracing::{info, warn};
 
+#[cfg(feature = "metrics")]
+use crate::metrics::Metrics;
 #[cfg(any(feature = "discv4", feature = "discv5"))]
 use crate::search::Search;
 use crate::{
@@ -23,6 +25,7 @@ use crate::{
     filter::Filtering,
     local::{Addresses, local_record},
     node_db,
+    probe::Probe,
     runtime::{self, OwnRecord, PeerHook, Seams, Shared},
     sockets::Sockets,
 };
@@ -41,6 +44,8 @@ pub struct Builder {
     node_db: Option<Arc<dyn NodeDb>>,
     port_mapper: Option<Box<dyn PortMapper>>,
     on_peer: Option<PeerHook>,
+    #[cfg(feature = "metrics")]
+    recorder: Option<Arc<dyn crate::metrics::Recorder + Send + Sync>>,
 }
 
 impl Builder {
@@ -55,6 +60,8 @@ impl Builder {
             node_db: None,
             port_mapper: None,
             on_peer: None,
+            #[cfg(feature = "metrics")]
+            recorder: None,
         }
     }
 
@@ -152,6 +159,14 @@ impl Builder {
         self
     }
 
+    /// Tells `recorder` of what happens, by the names in [`NAMES`](crate::metrics::NAMES). It is for
+    /// this server alone: what two servers told one recorder could not be told apart.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self, recorder: Arc<dyn crate::metrics::Recorder + Send + Sync>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
     /// Checks the options.
     ///
     /// # Errors
@@ -246,6 +261,8 @@ impl Server {
             node_db: _,
             port_mapper,
             on_peer,
+            #[cfg(feature = "metrics")]
+            recorder,
         } = self.builder;
         let events = self.events;
         let mut rng = match config.seed {
@@ -309,6 +326,13 @@ impl Server {
             Some(filtering) => (share, filtering.of(source)),
             None => (share, source),
         });
+        #[cfg(feature = "metrics")]
+        let probe = {
+            let metrics = recorder.map(|recorder| Metrics::new(recorder, &config.protocols));
+            Probe::new(metrics.map(Arc::new))
+        };
+        #[cfg(not(feature = "metrics"))]
+        let probe = Probe::default();
         let seams = Seams {
             dialer,
             transport,
@@ -318,6 +342,7 @@ impl Server {
             filtered,
             on_peer,
             node_db,
+            probe,
             #[cfg(feature = "discv4")]
             discv4: search.discv4.clone(),
             #[cfg(feature = "discv5")]
@@ -368,6 +393,7 @@ impl Server {
         }
         #[cfg(any(feature = "discv4", feature = "discv5"))]
         search.run(&shared);
+        shared.probe.run(&shared);
         tokio::spawn(runtime::run(shared));
         Ok(handle)
     }

@@ -21,7 +21,9 @@ impl MessageCount {
         self.bytes = self.bytes.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
     }
 
-    const fn plus(self, other: Self) -> Self {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
         Self {
             messages: self.messages.saturating_add(other.messages),
             bytes: self.bytes.saturating_add(other.bytes),

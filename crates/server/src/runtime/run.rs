@@ -62,6 +62,7 @@ async fn live(mut stopped: Stopped) {
         shared.kill.cancel();
         shared.tasks.wait().await;
     }
+    shared.probe.publish(shared);
     stopped.is_closing = true;
     node_db::close(shared.node_db.as_ref()).await;
 }

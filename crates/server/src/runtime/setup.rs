@@ -12,7 +12,7 @@ use tracing::{
 };
 
 use super::{now, shared::Shared};
-use crate::{Admission, Io, Negotiated, SetupFailure, SetupId, TransportError};
+use crate::{Admission, Io, Negotiated, SetupFailure, SetupId, TransportError, probe::Stage};
 
 /// Holds the slot of one set-up, and gives it back on every path, a panic or an abort too.
 pub(crate) struct Slot {
@@ -179,6 +179,7 @@ async fn steps(
     deadline: Instant,
 ) -> Result<(NodeId, Life), SetupError> {
     let addresses = (io.local_addr(), io.remote_addr());
+    let begun = now();
     let secure = match expected {
         Some(remote) if direction == Direction::Outbound => shared.transport.connect(io, remote),
         _ => shared.transport.accept(io),
@@ -187,6 +188,10 @@ async fn steps(
     let connection = secured
         .and_then(|result| result.map_err(SetupError::Secure))
         .inspect_err(|error| trace!(err = %error, "Failed RLPx handshake"))?;
+
+    let secured = now();
+    let took = secured.saturating_duration_since(begun);
+    shared.probe.handle_handshake(direction, Stage::Secure, took);
 
     let remote = connection.remote();
     let node = NodeId::from(remote);
@@ -211,6 +216,9 @@ async fn steps(
                 _ => trace!(err = %error, "Failed proto handshake"),
             }
         })?;
+
+    let took = now().saturating_duration_since(secured);
+    shared.probe.handle_handshake(direction, Stage::Hello, took);
 
     let shared_capabilities = negotiated.shared();
     let mut waiting = negotiated;

@@ -19,7 +19,7 @@ use tracing::{debug, error};
 use super::{now, own_record::OwnRecord, setup};
 use crate::{
     Core, Dialer, Discovery, Event, Multiplexer, NodeDb, Output, PeerAdd, PeerControl, PeerInfo,
-    PeerMessage, PortStatus, SetupId, Transport, event::EVENT_BUFFER,
+    PeerMessage, PortStatus, SetupId, Transport, event::EVENT_BUFFER, probe::Probe,
 };
 
 /// What is called with every new peer, before anybody else hears of it.
@@ -36,6 +36,7 @@ pub(crate) struct Seams {
     pub(crate) filtered: Arc<AtomicU64>,
     pub(crate) on_peer: Option<PeerHook>,
     pub(crate) node_db: Arc<dyn NodeDb>,
+    pub(crate) probe: Probe,
     #[cfg(feature = "discv4")]
     pub(crate) discv4: Option<devp2p_discv4::Handle>,
     #[cfg(feature = "discv5")]
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     /// How many candidates the dial filter has refused.
     pub(crate) filtered: Arc<AtomicU64>,
     on_peer: Option<PeerHook>,
+    pub(crate) probe: Probe,
     /// Wanted, and not begun yet: no more than the scheduler has in flight.
     dials: Mutex<VecDeque<(SetupId, Node, DialKind)>>,
     events: Mutex<Option<broadcast::Sender<Event>>>,
@@ -116,6 +118,7 @@ impl Shared {
             protocols: seams.protocols,
             filtered: seams.filtered,
             on_peer: seams.on_peer,
+            probe: seams.probe,
             dials: Mutex::default(),
             events: Mutex::new(Some(events)),
             record,
@@ -156,7 +159,8 @@ impl Shared {
                     // Under the lock: once it is free, the node may be added again, and its `add`
                     // must not come before this `drop`.
                     Output::Dropped(drop) => {
-                        state.controls.remove(&drop.id);
+                        let control = state.controls.remove(&drop.id);
+                        self.probe.handle_gone(&state, &drop, control.as_deref());
                         self.emit(Event::Drop(drop));
                         self.peer_gone.notify_waiters();
                     }
@@ -297,6 +301,7 @@ impl State {
             age: now.saturating_duration_since(entry.added_at),
             rtt: control.and_then(|control| control.rtt()),
             traffic: control.map(|control| control.traffic()).unwrap_or_default(),
+            meters: control.map(|control| control.meters()).unwrap_or_default(),
             protocols: BTreeMap::new(),
         })
     }
