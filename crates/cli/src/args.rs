@@ -305,12 +305,14 @@ impl RunArgs {
                 network_id: network_id.unwrap_or(known.network_id),
                 genesis: genesis.unwrap_or(known.genesis),
                 fork_id: fork_id.unwrap_or(known.fork_id),
+                // Those of another chain are not known.
+                forks: known.forks.filter(|_| genesis.is_none() && fork_id.is_none()),
             }));
         }
         match (network_id, genesis, fork_id) {
             (None, None, None) => Ok(None),
             (Some(network_id), Some(genesis), Some(fork_id)) => {
-                Ok(Some(Chain { network_id, genesis, fork_id }))
+                Ok(Some(Chain { network_id, genesis, fork_id, forks: None }))
             }
             _ => Err(Failure::arguments(
                 "--network-id, --genesis and --fork-id go together where there is no --network",

@@ -31,9 +31,8 @@ impl Network {
             Self::Mainnet => (1, MAINNET_GENESIS, MAINNET_FORKS),
             Self::Sepolia => (11_155_111, SEPOLIA_GENESIS, SEPOLIA_FORKS),
         };
-        // Every fork that comes with a block is years ago.
-        let head = Position { block: u64::MAX, time: now.as_secs() };
-        Chain { network_id, genesis, fork_id: ForkId::at(&genesis, forks, head) }
+        let fork_id = ForkId::at(&genesis, forks, Position::at(now));
+        Chain { network_id, genesis, fork_id, forks: Some(forks) }
     }
 
     /// A node a line, and where they are from.

@@ -2,17 +2,17 @@
 
 use std::{collections::VecDeque, io};
 
-use devp2p_core::{DiscoveryVersion, NodeId, NodeKey};
+use devp2p_core::{NodeId, NodeKey};
 use devp2p_peer::{Direction, Protocol};
-use devp2p_server::{Config, Event, Events, FileNodeDb, Handle, Server, StartError};
+use devp2p_server::{Event, Events, FileNodeDb, Handle, Server, StartError};
 use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::{
-    args::RunArgs,
     clock,
+    config::{self, Datadir, RunArgs, Settings},
     demo::Demo,
-    eth::{Chain, Eth, Version},
+    eth::{self, Chain, Eth, Version},
     failure::Failure,
     interrupts::Interrupts,
     key,
@@ -22,21 +22,42 @@ use crate::{
 
 /// Runs a node until a signal stops it.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
-    if args.nodiscover
-        && let Some(node) = args.static_nodes.iter().find(|node| node.host().is_none())
+    let is_dump = args.dump_config;
+    let settings = config::load(args, std::env::vars_os())?;
+    let chain = settings.chain(clock::unix())?;
+    if is_dump {
+        return output::text(&config::dump(settings));
+    }
+    let (settings, key) = with_datadir(settings)?;
+    if settings.no_discovery
+        && let Some(node) = settings.static_nodes.iter().find(|node| node.host().is_none())
     {
         let why = "it has no address, and --nodiscover leaves nothing to find it";
         return Err(Failure::arguments(format!("--static {node}: {why}")));
     }
-    let key = key::of(&args.key)?;
-    block_on(serve(args, key))
+    block_on(serve(settings, key, chain))
 }
 
-async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
+/// The settings with what is in the folder of the node, and its key.
+fn with_datadir(mut settings: Settings) -> Result<(Settings, NodeKey), Failure> {
+    let told = key::told(&settings.key)?;
+    let Some(datadir) = settings.datadir.as_deref().map(Datadir::open).transpose()? else {
+        return Ok((settings, told.map_or_else(key::fresh, Ok)?));
+    };
+    datadir.add_static_nodes(&mut settings.static_nodes)?;
+    datadir.add_trusted_nodes(&mut settings.trusted_nodes)?;
+    if settings.node_database.is_none() {
+        settings.node_database = Some(datadir.node_database()?);
+    }
+    let key = told.map_or_else(|| datadir.key(), Ok)?;
+    Ok((settings, key))
+}
+
+async fn serve(settings: Settings, key: NodeKey, chain: Option<Chain>) -> Result<(), Failure> {
     // Before anything else, so that a signal during the start is not lost.
     let mut interrupts = Interrupts::new().map_err(Failure::work)?;
     let (reporter, reports) = reporter();
-    let server = server(&args, key, &reporter)?;
+    let server = server(&settings, key, chain, &reporter)?;
     let mut feed = Feed { events: server.events(), reports, waiting: VecDeque::new() };
     // A disk that does not answer keeps the start waiting.
     let started = tokio::select! {
@@ -44,8 +65,8 @@ async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
         () = interrupts.next() => return Ok(()),
         started = server.start() => started,
     };
-    let handle = started.map_err(|error| not_started(&args, error))?;
-    let printer = Printer { json: args.json };
+    let handle = started.map_err(|error| not_started(&settings, error))?;
+    let printer = Printer { json: settings.json };
     print_ready(&printer, &handle)?;
     let result = tokio::select! {
         biased;
@@ -58,8 +79,8 @@ async fn serve(args: RunArgs, key: NodeKey) -> Result<(), Failure> {
 }
 
 /// A taken port may be free the next time; an address of another machine is a wrong argument.
-fn not_started(args: &RunArgs, error: StartError) -> Failure {
-    match (&error, &args.search.nodedb) {
+fn not_started(settings: &Settings, error: StartError) -> Failure {
+    match (&error, &settings.node_database) {
         (
             StartError::Listen { error: cause, .. } | StartError::ListenUdp { error: cause, .. },
             _,
@@ -69,40 +90,27 @@ fn not_started(args: &RunArgs, error: StartError) -> Failure {
     }
 }
 
-fn server(args: &RunArgs, key: NodeKey, reporter: &Reporter) -> Result<Server, Failure> {
-    let bootnodes = args.search.bootnodes(DiscoveryVersion::V4)?;
-    let bootnodes_v5 = args.search.bootnodes(DiscoveryVersion::V5)?;
-    let chain = args.chain(clock::unix())?;
-    let mut builder = Server::builder(key).configure(|config| {
-        config.bootstrap_nodes = bootnodes;
-        config.bootstrap_nodes_v5 = bootnodes_v5;
-        configure(config, args, chain, reporter);
-    });
-    if let Some(file) = &args.search.nodedb {
-        builder = builder.node_db(FileNodeDb::new(file));
-    }
-    builder.build().map_err(Failure::arguments)
-}
-
-fn configure(config: &mut Config, args: &RunArgs, chain: Option<Chain>, reporter: &Reporter) {
-    config.listen_addr = Some(args.addr);
-    config.disc_addr = args.discaddr;
-    config.no_discovery = args.nodiscover;
-    config.discovery_v4 = args.discovery.has(DiscoveryVersion::V4);
-    config.discovery_v5 = args.discovery.has(DiscoveryVersion::V5);
-    config.max_peers = args.maxpeers.into();
-    config.static_nodes.clone_from(&args.static_nodes);
-    config.trusted_nodes.clone_from(&args.trusted_nodes);
-    if let Some(name) = &args.name {
-        config.name.clone_from(name);
-    }
+fn server(
+    settings: &Settings,
+    key: NodeKey,
+    chain: Option<Chain>,
+    reporter: &Reporter,
+) -> Result<Server, Failure> {
+    let mut config = settings.config()?;
+    config.private_key = Some(key);
     let greeting = format!("hello from {}", config.name);
     config.protocols.push(Protocol::new(Demo::new(&greeting, reporter.clone())));
     if let Some(chain) = chain {
+        config.dial_filter = Some(eth::dial_filter(chain));
         for version in Version::ALL {
             config.protocols.push(Protocol::new(Eth::new(version, chain, reporter.clone())));
         }
     }
+    let mut builder = Server::builder(key).configure(|defaults| *defaults = config);
+    if let Some(file) = &settings.node_database {
+        builder = builder.node_db(FileNodeDb::new(file));
+    }
+    builder.build().map_err(Failure::arguments)
 }
 
 /// What there is to print, in an order that a reader can follow.

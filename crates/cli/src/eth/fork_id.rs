@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use rlp::{Decodable, DecoderError, Encodable, Rlp, RlpStream};
 
@@ -18,7 +18,7 @@ pub(crate) struct ForkId {
 
 /// When the rules of a chain change after its genesis block, each list in rising order and
 /// without repetitions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Forks {
     /// The forks that come with a block, by its number: all before those that come with a time.
     pub(crate) blocks: &'static [u64],
@@ -35,14 +35,20 @@ pub(crate) struct Position {
     pub(crate) time: u64,
 }
 
+impl Position {
+    /// That of a chain whose last fork by block is long ago, as if all blocks until this time since
+    /// 1970 were there.
+    pub(crate) const fn at(now: Duration) -> Self {
+        Self { block: u64::MAX, time: now.as_secs() }
+    }
+}
+
 impl ForkId {
     /// The fork id of the chain with this genesis block when it is so far.
     pub(crate) fn at(genesis: &[u8; 32], forks: Forks, head: Position) -> Self {
-        let blocks = forks.blocks.iter().map(|&fork| (fork, head.block));
-        let times = forks.times.iter().map(|&fork| (fork, head.time));
         let mut checksum = Crc32::default();
         checksum.update(genesis);
-        for (fork, reached) in blocks.chain(times) {
+        for (fork, reached) in forks.until(head) {
             if fork > reached {
                 return Self { hash: checksum.finish(), next: fork };
             }
@@ -50,6 +56,64 @@ impl ForkId {
         }
         Self { hash: checksum.finish(), next: 0 }
     }
+}
+
+/// The time of mainnet's genesis block: no number of a block is above it, as in geth.
+const FIRST_TIME: u64 = 1_438_269_973;
+
+impl Forks {
+    /// Whether a node with the fork id `theirs` can be on the chain with this genesis block and
+    /// these forks, when our side of it is so far: the rules of EIP-2124, with the times of
+    /// EIP-6122.
+    pub(crate) fn check(
+        self,
+        genesis: &[u8; 32],
+        head: Position,
+        theirs: ForkId,
+    ) -> Result<(), ForkError> {
+        let mut checksum = Crc32::default();
+        checksum.update(genesis);
+        // Each stretch of the chain: its hash, and the fork that ends it.
+        let mut stretches = Vec::new();
+        for (fork, reached) in self.until(head) {
+            stretches.push((checksum.finish(), fork, fork <= reached));
+            checksum.update(&fork.to_be_bytes());
+        }
+        let is_theirs = |&(hash, ..): &([u8; 4], u64, bool)| hash == theirs.hash;
+        let (last, ours) = (checksum.finish(), stretches.iter().position(|&(.., passed)| !passed));
+        let (past, rest) = stretches.split_at(ours.unwrap_or(stretches.len()));
+        if let Some(&(_, fork, _)) = past.iter().find(|stretch| is_theirs(stretch)) {
+            // They are where we have been. Whether they know what comes next tells whether they
+            // will follow.
+            return if theirs.next == fork { Ok(()) } else { Err(ForkError::Stale) };
+        }
+        if rest.first().map_or(last, |&(hash, ..)| hash) == theirs.hash {
+            // They are where we are, and must not expect a fork that has passed for us without one.
+            let by_block = past.len() < self.blocks.len() || self.times.is_empty();
+            let reached = if by_block { head.block } else { head.time };
+            let passed =
+                reached >= theirs.next || theirs.next > FIRST_TIME && head.time >= theirs.next;
+            return if theirs.next != 0 && passed { Err(ForkError::Incompatible) } else { Ok(()) };
+        }
+        // They may be where we shall be.
+        let is_ahead = last == theirs.hash || rest.iter().any(is_theirs);
+        if is_ahead { Ok(()) } else { Err(ForkError::Incompatible) }
+    }
+
+    /// Each fork, and how far the chain is in what it comes with.
+    fn until(self, head: Position) -> impl Iterator<Item = (u64, u64)> {
+        let blocks = self.blocks.iter().map(move |&fork| (fork, head.block));
+        blocks.chain(self.times.iter().map(move |&fork| (fork, head.time)))
+    }
+}
+
+/// Why a node with some fork id is not on a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ForkError {
+    /// It is on another chain, or we are and do not know it.
+    Incompatible,
+    /// It has not heard of the next fork, and will not follow it.
+    Stale,
 }
 
 impl Encodable for ForkId {
@@ -104,7 +168,7 @@ impl Crc32 {
         }
     }
 
-    const fn finish(self) -> [u8; 4] {
+    const fn finish(&self) -> [u8; 4] {
         (!self.0).to_be_bytes()
     }
 }
@@ -141,10 +205,6 @@ mod tests {
 
     #[test]
     fn the_ids_of_a_chain_are_those_of_the_vectors() {
-        let numbers = |list: &Value| -> &'static [u64] {
-            let numbers = list.as_array().into_iter().flatten();
-            numbers.map(|number| number.as_u64().unwrap()).collect::<Vec<_>>().leak()
-        };
         let vectors = vectors();
         let mut count = 0;
         for part in ["eip2124", "go_ethereum"] {
@@ -168,5 +228,60 @@ mod tests {
             }
         }
         assert!(count > 90, "{count}");
+    }
+
+    /// The numbers of a list.
+    fn numbers(list: &Value) -> &'static [u64] {
+        let numbers = list.as_array().into_iter().flatten();
+        numbers.map(|number| number.as_u64().unwrap()).collect::<Vec<_>>().leak()
+    }
+
+    #[test]
+    fn who_can_be_on_a_chain_is_as_in_the_vectors() {
+        let vectors = vectors();
+        let mainnet = &vectors["go_ethereum"]["creation"][0];
+        assert_eq!(mainnet["network"], "mainnet");
+        let genesis = hex::parse(vectors["genesis"]["mainnet"].as_str().unwrap()).unwrap();
+        let (blocks, times) = (numbers(&mainnet["fork_blocks"]), numbers(&mainnet["fork_times"]));
+        let first = &vectors["eip2124"]["validation"];
+        let timed = &vectors["eip6122"];
+        let mut count = 0;
+        for (cases, forks) in [
+            (&first["cases"], Forks { blocks: numbers(&first["fork_blocks"]), times: &[] }),
+            (
+                &timed["validation"],
+                Forks {
+                    blocks: numbers(&timed["fork_blocks"]),
+                    times: numbers(&timed["fork_times"]),
+                },
+            ),
+            (&vectors["go_ethereum"]["validation"], Forks { blocks, times }),
+        ] {
+            for case in cases.as_array().unwrap() {
+                let forks = match case["config"].as_str() {
+                    Some("mainnet_blocks_only") => Forks { blocks, times: &[] },
+                    Some("mainnet") | None => forks,
+                    Some(other) => panic!("{other}"),
+                };
+                let head = Position {
+                    block: case["head"].as_u64().unwrap(),
+                    time: case["time"].as_u64().unwrap_or(0),
+                };
+                let next = case["remote_fork_next_hex"].as_str().unwrap();
+                let theirs = ForkId {
+                    hash: hex::parse(case["remote_fork_hash"].as_str().unwrap()).unwrap(),
+                    next: u64::from_str_radix(next, 16).unwrap(),
+                };
+                let expected = match case["error"].as_str() {
+                    None => Ok(()),
+                    Some("remote_stale") => Err(ForkError::Stale),
+                    Some("local_incompatible_or_stale") => Err(ForkError::Incompatible),
+                    Some(other) => panic!("{other}"),
+                };
+                assert_eq!(forks.check(&genesis, head, theirs), expected, "{case}");
+                count += 1;
+            }
+        }
+        assert!(count > 70, "{count}");
     }
 }

@@ -9,13 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use devp2p_core::Message;
 use devp2p_peer::{Capability, DisconnectReason, Peer, ProtocolError, ProtocolStream, Subprotocol};
+use devp2p_server::DialFilter;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio::time::timeout;
 
-pub(crate) use self::fork_id::{ForkId, Forks, Position};
+pub(crate) use self::fork_id::{ForkError, ForkId, Forks, Position};
 use self::status::{Head, Status};
 use crate::{
+    clock,
     hex::Hex,
     output::{Line, Reporter},
 };
@@ -61,9 +63,21 @@ pub(crate) struct Chain {
     pub(crate) network_id: u64,
     pub(crate) genesis: [u8; 32],
     pub(crate) fork_id: ForkId,
+    /// All its forks, where they are known.
+    pub(crate) forks: Option<Forks>,
 }
 
 impl Chain {
+    /// Whether a node with this fork id can be on it, at this time since 1970. Without the forks
+    /// only an equal hash is known to be compatible.
+    pub(crate) fn check_fork(&self, theirs: ForkId, now: Duration) -> Result<(), ForkError> {
+        match self.forks {
+            Some(forks) => forks.check(&self.genesis, Position::at(now), theirs),
+            None if theirs.hash == self.fork_id.hash => Ok(()),
+            None => Err(ForkError::Incompatible),
+        }
+    }
+
     fn status(&self, version: Version) -> Status {
         let head = match version {
             Version::Eth68 => {
@@ -81,11 +95,23 @@ impl Chain {
     }
 }
 
+/// Which nodes to dial for this chain: those whose record has an entry `eth` with a fork id that can
+/// be on it. A node without a record or without the entry is not dialed, as in geth.
+pub(crate) fn dial_filter(chain: Chain) -> DialFilter {
+    DialFilter::new(move |node| {
+        let entry = node.record().and_then(|record| record.get(RECORD_KEY));
+        let fork_id = entry.and_then(|entry| rlp::Rlp::new(entry).val_at::<ForkId>(0).ok());
+        fork_id.is_some_and(|theirs| chain.check_fork(theirs, clock::unix()).is_ok())
+    })
+}
+
+/// The key of the entry in a record (EIP-2124).
+const RECORD_KEY: &str = "eth";
+
 /// One version of eth on one chain.
 ///
-/// Sends our Status, reads the remote's and compares: another network, genesis block or fork id
-/// makes it a useless peer (0x03). Without the chain's list of forks only an equal fork hash is
-/// known to be compatible. Afterwards nothing is sent and nothing answered; what arrives is
+/// Sends our Status, reads the remote's and compares: another network, genesis block or fork makes
+/// it a useless peer (0x03). Afterwards nothing is sent and nothing answered; what arrives is
 /// dropped, a second Status ends the peer (0x02).
 #[derive(Debug)]
 pub(crate) struct Eth {
@@ -125,7 +151,8 @@ impl Subprotocol for Eth {
         }
         let theirs = Status::decode(&first.payload, self.version.number())
             .map_err(ProtocolError::bad_message)?;
-        let verdict = ours.check(&theirs);
+        let fork = self.chain.check_fork(theirs.fork_id, clock::unix());
+        let verdict = ours.check(&theirs, fork);
         let line = Line::of_peer("status", peer.id()).show("cap", self.capability());
         let line = theirs.describe(line).show_some("incompatible", verdict.as_ref().err());
         self.reporter.report(line).await;
@@ -144,7 +171,7 @@ impl Subprotocol for Eth {
     fn record_entries(&self) -> Vec<(Vec<u8>, Bytes)> {
         let mut entry = rlp::RlpStream::new_list(1);
         entry.append(&self.chain.fork_id);
-        vec![(b"eth".to_vec(), entry.out().freeze())]
+        vec![(RECORD_KEY.into(), entry.out().freeze())]
     }
 
     fn node_info(&self) -> Option<String> {
@@ -159,6 +186,7 @@ impl Subprotocol for Eth {
 
 #[cfg(test)]
 mod tests {
+    use devp2p_core::{Node, NodeKey, Record};
     use devp2p_peer::Side;
     use serde_json::Value;
 
@@ -175,8 +203,79 @@ mod tests {
         }
     }
 
-    const CHAIN: Chain =
-        Chain { network_id: 1, genesis: [7; 32], fork_id: ForkId { hash: [1; 4], next: 0 } };
+    const CHAIN: Chain = Chain {
+        network_id: 1,
+        genesis: [7; 32],
+        fork_id: ForkId { hash: [1; 4], next: 0 },
+        forks: None,
+    };
+
+    /// A node whose record says this of its chain.
+    fn node(entry: Option<&[u8]>) -> Node {
+        let key = NodeKey::from_bytes(&[7; 32]).unwrap();
+        let record = Record::builder().ip([192, 0, 2, 1].into()).tcp(30303);
+        let record = match entry {
+            Some(entry) => record.entry(RECORD_KEY, Bytes::copy_from_slice(entry)),
+            None => record,
+        };
+        Node::from_record(record.sign(&key).unwrap())
+    }
+
+    fn entry(fork_id: ForkId) -> Vec<u8> {
+        let mut entry = rlp::RlpStream::new_list(1);
+        entry.append(&fork_id);
+        entry.out().to_vec()
+    }
+
+    #[test]
+    fn nodes_of_other_chains_are_not_dialed() {
+        // Far from the next fork, whatever the clock says.
+        let chain = Chain {
+            forks: Some(Forks { blocks: &[10, 20], times: &[1_500_000_000, u64::MAX] }),
+            ..CHAIN
+        };
+        let filter = dial_filter(chain);
+        let at = |block, time| {
+            let forks = chain.forks.unwrap();
+            ForkId::at(&chain.genesis, forks, Position { block, time })
+        };
+        let ours = at(20, 1_500_000_000);
+        let fork_id = |hash, next| ForkId { hash, next };
+        for (theirs, is_dialed) in [
+            (ours, true),
+            (at(9, 0), true),
+            (at(20, 0), true),
+            (at(20, u64::MAX), true),
+            (fork_id(at(9, 0).hash, 11), false),
+            (fork_id(ours.hash, 0), true),
+            (fork_id(ours.hash, 1_600_000_000), false),
+            (fork_id([9; 4], 0), false),
+        ] {
+            assert_eq!(filter.accepts(&node(Some(&entry(theirs)))), is_dialed, "{theirs}");
+        }
+        // Later specifications may append to the list.
+        let mut longer = rlp::RlpStream::new_list(2);
+        longer.append(&ours).append(&7_u8);
+        assert!(filter.accepts(&node(Some(&longer.out()))));
+        for bad in [&[0xc0][..], &[0x80], &[0xc1, 0xc0], &[0xc3, 0xc2, 0x01, 0x80]] {
+            assert!(!filter.accepts(&node(Some(bad))), "{bad:?}");
+        }
+        assert!(!filter.accepts(&node(None)), "it does not say");
+        assert!(!filter.accepts(&Node::from(node(None).public_key())), "it has no record");
+    }
+
+    #[test]
+    fn without_the_forks_only_an_equal_hash_will_do() {
+        let filter = dial_filter(CHAIN);
+        let ForkId { hash, .. } = CHAIN.fork_id;
+        for (fork_id, is_dialed) in [
+            (ForkId { hash, next: 0 }, true),
+            (ForkId { hash, next: 9 }, true),
+            (ForkId { hash: [2; 4], next: 0 }, false),
+        ] {
+            assert_eq!(filter.accepts(&node(Some(&entry(fork_id)))), is_dialed, "{fork_id}");
+        }
+    }
 
     fn status(chain: &Chain) -> Message {
         Message { id: STATUS, payload: chain.status(Version::Eth69).encode() }

@@ -3,7 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 use rlp::{DecoderError, Rlp, RlpStream};
 
-use super::fork_id::ForkId;
+use super::fork_id::{ForkError, ForkId};
 use crate::{hex::Hex, output::Line};
 
 /// The first version whose Status tells a range of blocks.
@@ -97,16 +97,20 @@ impl Status {
         Ok(Self { version, network_id, genesis, fork_id, head })
     }
 
-    /// Whether a node with the status `remote` is on our chain.
-    pub(crate) fn check(&self, remote: &Self) -> Result<(), Incompatible> {
+    /// Whether a node with the status `remote` is on our chain, whose forks say this of its fork id.
+    pub(crate) fn check(
+        &self,
+        remote: &Self,
+        fork: Result<(), ForkError>,
+    ) -> Result<(), Incompatible> {
         if remote.network_id != self.network_id {
             Err(Incompatible::NetworkId { theirs: remote.network_id, ours: self.network_id })
         } else if remote.version != self.version {
             Err(Incompatible::Version { theirs: remote.version, ours: self.version })
         } else if remote.genesis != self.genesis {
             Err(Incompatible::Genesis { theirs: remote.genesis, ours: self.genesis })
-        } else if remote.fork_id.hash != self.fork_id.hash {
-            Err(Incompatible::ForkId { theirs: remote.fork_id, ours: self.fork_id })
+        } else if let Err(why) = fork {
+            Err(Incompatible::ForkId { theirs: remote.fork_id, ours: self.fork_id, why })
         } else if matches!(remote.head, Head::Range { earliest, latest, .. } if earliest > latest) {
             Err(Incompatible::Range)
         } else {
@@ -148,7 +152,7 @@ fn hash(list: &Rlp<'_>, index: usize) -> Result<[u8; 32], DecoderError> {
 /// Why a node is of no use to us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Incompatible {
-    ForkId { theirs: ForkId, ours: ForkId },
+    ForkId { theirs: ForkId, ours: ForkId, why: ForkError },
     Genesis { theirs: [u8; 32], ours: [u8; 32] },
     NetworkId { theirs: u64, ours: u64 },
     Range,
@@ -158,7 +162,13 @@ pub(crate) enum Incompatible {
 impl fmt::Display for Incompatible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ForkId { theirs, ours } => write!(f, "fork id {theirs} instead of {ours}"),
+            Self::ForkId { theirs, ours, why } => {
+                write!(f, "fork id {theirs} instead of {ours}")?;
+                match why {
+                    ForkError::Incompatible => Ok(()),
+                    ForkError::Stale => f.write_str(", which misses a fork"),
+                }
+            }
             Self::Genesis { theirs, ours } => {
                 write!(f, "genesis block {} instead of {}", Hex(theirs), Hex(ours))
             }
@@ -260,7 +270,7 @@ mod tests {
     #[test]
     fn another_chain_is_told_from_ours() {
         let ours = statuses().remove(1).0;
-        assert_eq!(ours.check(&ours), Ok(()));
+        assert_eq!(ours.check(&ours, Ok(())), Ok(()));
         let head = Head::Range { earliest: 2, latest: 1, latest_hash: [1; 32] };
         let cases = [
             (Status { network_id: 5, ..ours.clone() }, "network id 5 instead of 1"),
@@ -273,11 +283,12 @@ mod tests {
             (Status { head, ..ours }, "its earliest block is later"),
         ];
         for (theirs, why) in cases {
-            let error = ours.check(&theirs).unwrap_err().to_string();
+            let same = theirs.fork_id.hash == ours.fork_id.hash;
+            let fork = if same { Ok(()) } else { Err(ForkError::Incompatible) };
+            let error = ours.check(&theirs, fork).unwrap_err().to_string();
             assert!(error.starts_with(why), "{error}");
         }
-        // The next fork of an equal hash may be news to one of the two.
-        let fork_id = ForkId { next: 9, ..ours.fork_id };
-        assert_eq!(ours.check(&Status { fork_id, ..ours.clone() }), Ok(()));
+        let stale = ours.check(&ours, Err(ForkError::Stale)).unwrap_err().to_string();
+        assert_eq!(stale, "fork id 07c9462e/0 instead of 07c9462e/0, which misses a fork");
     }
 }

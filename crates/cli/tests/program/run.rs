@@ -96,7 +96,7 @@ fn a_public_network_is_spoken_up_to_status() {
     let genesis = "bbe312868b376a3001692a646dd2d7d1e4406380dfd86b98aa8a34d1557c971b";
     for (more, network_id, genesis, fork_id) in [
         ([].as_slice(), 560_048, genesis, "23aa1351/0"),
-        (&["--fork-id", "23aa1351/9"], 560_048, genesis, "23aa1351/9"),
+        (&["--fork-id", "23aa1351/99999999999"], 560_048, genesis, "23aa1351/99999999999"),
         (&["--network-id", "5"], 5, genesis, "23aa1351/0"),
         (&["--genesis", GENESIS], 560_048, GENESIS, "23aa1351/0"),
     ] {
