@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use crate::{Geth, Knot, NatPrograms, Npm, Sigp};
+use crate::{Geth, Knot, Microsocks, NatPrograms, Npm, Sigp};
 
 /// go-ethereum, built on the first call; `None` where the test is to be left out.
 ///
@@ -49,6 +49,15 @@ pub fn sigp() -> Option<&'static Sigp> {
 pub fn knot() -> Option<&'static Knot> {
     static KNOT: OnceLock<Result<Knot, String>> = OnceLock::new();
     look("knot", || KNOT.get_or_init(Knot::find))
+}
+
+/// The SOCKS5 proxy microsocks, of the package of that name; `None` where the test is to be left out.
+///
+/// # Panics
+/// When it is missing although `DEVP2P_INTEROP=require`.
+pub fn microsocks() -> Option<&'static Microsocks> {
+    static MICROSOCKS: OnceLock<Result<Microsocks, String>> = OnceLock::new();
+    look("microsocks", || MICROSOCKS.get_or_init(Microsocks::find))
 }
 
 /// What a network with a NAT is made of; `None` where the test is to be left out.

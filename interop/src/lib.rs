@@ -37,9 +37,10 @@ mod process;
 mod program;
 mod raw;
 mod running;
+mod socks5;
 mod wire_node;
 
-pub use availability::{chainsafe, ethereumjs, geth, knot, nat_programs, sigp};
+pub use availability::{chainsafe, ethereumjs, geth, knot, microsocks, nat_programs, sigp};
 pub use discovery::{Answer, Known, Ponged};
 pub use event::{Batch, Event};
 pub use foreign::{Dropped, Foreign};
@@ -57,4 +58,5 @@ pub use ours_discv5::OurDiscv5;
 pub use program::{Geth, Npm, OurPrograms, Sigp};
 pub use raw::Raw;
 pub use running::RunningProgram;
+pub use socks5::{Microsocks, Socks5Proxy};
 pub use wire_node::{Target, WireNode};

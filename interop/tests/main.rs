@@ -16,3 +16,4 @@ mod idle;
 mod mixed;
 mod nat;
 mod programs;
+mod reach;
