@@ -5,17 +5,17 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap_complete::Shell;
 use devp2p_core::{DiscoveryVersion, Host, Node};
 
 use crate::{
+    config::RunArgs,
     dns::DnsCommand,
-    eth::{Chain, ForkId},
     failure::{Failure, one_line},
-    hex::{self, TextOrHex},
+    hex::TextOrHex,
     network::Network,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Print a script that completes this program's command lines in a shell
+    Completions(CompletionsArgs),
     /// Start many whole nodes on loopback, kill a quarter, and account for every message
     ///
     /// Node 0 is the one bootnode that all others know; discovery finds each at least 4 peers, or
@@ -61,7 +63,22 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Key(KeyCommand),
     /// Run a node until it is interrupted
-    Run(RunArgs),
+    ///
+    /// Prints its enode URL and its record, and then a line for everything that happens to it.
+    #[command(after_help = SOURCES)]
+    Run(Box<RunArgs>),
+}
+
+/// Where options come from, below the help of `run`.
+const SOURCES: &str = "\
+Every option can be told in four places, each of which wins over those before it: its default; the \
+file of --config; the environment, as DEVP2P_MAXPEERS=25 for --maxpeers 25, with _ for each dot and \
+hyphen; the command line. A list replaces the one of another place.";
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: Shell,
 }
 
 #[derive(Debug, Subcommand)]
@@ -197,7 +214,7 @@ pub(crate) struct DiscoveryArgs {
 }
 
 /// Who the node is.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct KeyArgs {
     /// The file with the node's key; without a key one is made that lasts until the end
     #[arg(long, value_name = "FILE", conflicts_with = "nodekeyhex")]
@@ -208,11 +225,11 @@ pub(crate) struct KeyArgs {
 }
 
 /// Where discovery begins.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct SearchArgs {
     /// The nodes to begin with, in place of the network's; may be given more than once
     #[arg(long, value_name = "NODE,..", value_delimiter = ',', value_parser = parse_bootnode)]
-    bootnodes: Vec<Node>,
+    pub(crate) bootnodes: Vec<Node>,
     /// The public network whose bootnodes to begin with; `run` speaks eth for its chain
     #[arg(long, value_name = "NETWORK")]
     pub(crate) network: Option<Network>,
@@ -257,86 +274,6 @@ impl Versions {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) key: KeyArgs,
-    /// The address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:30303")]
-    pub(crate) addr: SocketAddr,
-    /// The UDP address of discovery, where it is another; port 0 takes a free one
-    #[arg(long, value_name = "IP:PORT", conflicts_with = "nodiscover")]
-    pub(crate) discaddr: Option<SocketAddr>,
-    #[command(flatten)]
-    pub(crate) search: SearchArgs,
-    /// The versions of discovery to look for nodes with, and to be found by
-    #[arg(long, value_name = "VERSION", value_enum, default_value_t)]
-    pub(crate) discovery: Versions,
-    /// Neither look for nodes nor be found: no UDP socket is opened
-    #[arg(long, conflicts_with_all = ["bootnodes", "discovery"])]
-    pub(crate) nodiscover: bool,
-    /// A node to stay connected with, by its key alone where discovery is to find its address; may
-    /// be given more than once
-    #[arg(long = "static", value_name = "NODE", value_parser = parse_static)]
-    pub(crate) static_nodes: Vec<Node>,
-    /// A node that may always connect; may be given more than once
-    #[arg(long = "trusted", value_name = "NODE")]
-    pub(crate) trusted_nodes: Vec<Node>,
-    /// How many peers may be connected
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(crate) maxpeers: u16,
-    /// The client's name
-    #[arg(long, value_name = "S")]
-    pub(crate) name: Option<String>,
-    /// Print one JSON object per line
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) eth: EthArgs,
-}
-
-impl RunArgs {
-    /// The chain to speak eth for, where one is told: the network's, each of its parts replaced by
-    /// the one that is told.
-    pub(crate) fn chain(&self, now: Duration) -> Result<Option<Chain>, Failure> {
-        let EthArgs { network_id, genesis, fork_id } = self.eth;
-        if let Some(network) = self.search.network {
-            let known = network.chain(now);
-            return Ok(Some(Chain {
-                network_id: network_id.unwrap_or(known.network_id),
-                genesis: genesis.unwrap_or(known.genesis),
-                fork_id: fork_id.unwrap_or(known.fork_id),
-                // Those of another chain are not known.
-                forks: known.forks.filter(|_| genesis.is_none() && fork_id.is_none()),
-            }));
-        }
-        match (network_id, genesis, fork_id) {
-            (None, None, None) => Ok(None),
-            (Some(network_id), Some(genesis), Some(fork_id)) => {
-                Ok(Some(Chain { network_id, genesis, fork_id, forks: None }))
-            }
-            _ => Err(Failure::arguments(
-                "--network-id, --genesis and --fork-id go together where there is no --network",
-            )),
-        }
-    }
-}
-
-/// The chain to speak eth/68 and eth/69 for, up to Status.
-#[derive(Debug, Args)]
-pub(crate) struct EthArgs {
-    /// Speak eth/68 and eth/69 up to Status: the network id, where it is not that of --network
-    #[arg(long, value_name = "N")]
-    network_id: Option<u64>,
-    /// The hash of the genesis block, where it is not that of --network
-    #[arg(long, value_name = "HASH", value_parser = hex::parse::<32>)]
-    genesis: Option<[u8; 32]>,
-    /// The fork id (EIP-2124), where it is not that of --network at this time, of which the forks
-    /// up to BPO2 are known: hash, or hash and next fork as in 07c9462e/1700000000
-    #[arg(long, value_name = "HASH[/NEXT]")]
-    fork_id: Option<ForkId>,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct DevnetArgs {
     /// How many nodes, from 2 to 64
     // 64 nodes keep clear of 1,024 open files, the usual limit for a process.
@@ -366,15 +303,18 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Exi
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Failure::arguments("a command is missing, see devp2p --help").report()
         }
-        _ => {
-            let text = one_line(&error.render().to_string());
-            Failure::arguments(text.strip_prefix("error: ").unwrap_or(&text)).report()
-        }
+        _ => Failure::arguments(why(&error)).report(),
     })
 }
 
+/// What is wrong with a command line, on one line.
+pub(crate) fn why(error: &clap::Error) -> String {
+    let text = one_line(&error.render().to_string());
+    text.strip_prefix("error: ").unwrap_or(&text).to_owned()
+}
+
 /// A node that can be dialed, once its address is known.
-fn parse_static(text: &str) -> Result<Node, String> {
+pub(crate) fn parse_static(text: &str) -> Result<Node, String> {
     let node: Node = text.parse().map_err(|error| format!("{error}"))?;
     if node.host().is_some() && node.tcp_port().is_none() {
         return Err("it has no tcp port to dial".to_owned());
@@ -383,7 +323,7 @@ fn parse_static(text: &str) -> Result<Node, String> {
 }
 
 /// A node that can be asked for others, once its name is looked up.
-fn parse_bootnode(text: &str) -> Result<Node, String> {
+pub(crate) fn parse_bootnode(text: &str) -> Result<Node, String> {
     let node: Node = text.parse().map_err(|error| format!("{error}"))?;
     match node.host() {
         Some(Host::Dns(_)) if node.udp_port().is_some() => Ok(node),

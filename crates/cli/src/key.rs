@@ -36,13 +36,19 @@ pub(crate) fn load(file: &Path) -> Result<NodeKey, Failure> {
         .map_err(|error| bad_file(file, &error))
 }
 
-/// The key of a node to run.
+/// The key of a node to run: one that lasts until the program ends where none is told.
 pub(crate) fn of(args: &KeyArgs) -> Result<NodeKey, Failure> {
+    told(args)?.map_or_else(fresh, Ok)
+}
+
+/// The key that is told, if one is.
+pub(crate) fn told(args: &KeyArgs) -> Result<Option<NodeKey>, Failure> {
     match (&args.nodekey, &args.nodekeyhex) {
-        (Some(file), _) => load(file),
+        (Some(file), _) => load(file).map(Some),
         (None, Some(digits)) => NodeKey::from_hex(digits)
+            .map(Some)
             .map_err(|error| Failure::arguments(format!("--nodekeyhex: {error}"))),
-        (None, None) => fresh(),
+        (None, None) => Ok(None),
     }
 }
 
@@ -56,7 +62,8 @@ fn generate(file: &Path) -> Result<(), Failure> {
     fresh()?.save_new(file).map_err(|error| bad_file(file, &error))
 }
 
-fn bad_file(file: &Path, error: &NodeKeyError) -> Failure {
+/// A key file that cannot be used.
+pub(crate) fn bad_file(file: &Path, error: &NodeKeyError) -> Failure {
     let why = match error {
         NodeKeyError::Io(error) => error.to_string(),
         error => error.to_string(),

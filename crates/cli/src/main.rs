@@ -6,6 +6,8 @@
 
 mod args;
 mod clock;
+mod completions;
+mod config;
 mod demo;
 mod devnet;
 mod discovery;
@@ -40,12 +42,13 @@ fn main() -> ExitCode {
     };
     log_to_stderr(cli.verbose);
     let result = match cli.command {
+        Command::Completions(args) => completions::run(args.shell),
         Command::Devnet(args) => devnet::run(&args),
         Command::Discv4(command) => discovery::v4::run(command),
         Command::Discv5(command) => discovery::v5::run(command),
         Command::Dns(command) => dns::run(command),
         Command::Key(command) => key::run(command),
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(*args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,10 @@
 //! The public networks: their bootnodes and their chains.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use devp2p_core::{DiscoveryVersion, Node, ParseNodeError};
+use devp2p_dnsdisc::{Link, LinkError};
 
 use crate::eth::{Chain, ForkId, Forks, Position};
 
@@ -21,6 +22,12 @@ impl Network {
     pub(crate) fn bootnodes(self, version: DiscoveryVersion) -> Result<Vec<Node>, ParseNodeError> {
         let lines = self.list(version).lines().map(str::trim);
         lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::parse).collect()
+    }
+
+    /// The list in DNS of its nodes that speak eth: those of geth's params/bootnodes.go, which the
+    /// Ethereum Foundation signs.
+    pub(crate) fn dns_list(self) -> Result<Link, LinkError> {
+        format!("{DNS_LISTS}@all.{self}.ethdisco.net").parse()
     }
 
     /// Its chain at this time since 1970, as if all blocks were there. No fork after BPO2 is known
@@ -45,6 +52,27 @@ impl Network {
         }
     }
 }
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hoodi => "hoodi",
+            Self::Mainnet => "mainnet",
+            Self::Sepolia => "sepolia",
+        })
+    }
+}
+
+impl FromStr for Network {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        <Self as ValueEnum>::from_str(text, false).map_err(|_| "wants mainnet, sepolia or hoodi")
+    }
+}
+
+/// Who signs the lists in DNS of all public networks.
+const DNS_LISTS: &str = "enrtree://AKA3AM6LPBYEUDMVNU3BSVQJ5AD45Y7YPOHJLEF6W26QOE4VTUDPE";
 
 // The genesis blocks and the forks, from Homestead to BPO2, of geth's params/config.go. A fork that
 // came with the genesis block is none.
@@ -130,6 +158,18 @@ mod tests {
         let ids = [Network::Hoodi, Network::Mainnet, Network::Sepolia]
             .map(|network| network.chain(Duration::ZERO).network_id);
         assert_eq!(ids, [560_048, 1, 11_155_111]);
+    }
+
+    #[test]
+    fn every_network_has_its_name_and_its_list() {
+        for network in Network::value_variants() {
+            let name = network.to_string();
+            assert_eq!(name.parse(), Ok(*network));
+            assert_eq!(network.to_possible_value().unwrap().get_name(), name);
+            let list = network.dns_list().unwrap();
+            assert_eq!(list.domain(), format!("all.{name}.ethdisco.net"));
+        }
+        assert!("ropsten".parse::<Network>().is_err());
     }
 
     #[test]

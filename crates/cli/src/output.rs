@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{Write as _, stdout},
+    io::{self, Write as _, stdout},
 };
 
 use devp2p_core::NodeId;
@@ -13,8 +13,16 @@ use crate::failure::Failure;
 
 /// Prints one line to stdout.
 pub(crate) fn line(text: &impl fmt::Display) -> Result<(), Failure> {
-    writeln!(stdout().lock(), "{text}")
-        .map_err(|error| Failure::work(format!("cannot write to stdout: {error}")))
+    writeln!(stdout().lock(), "{text}").map_err(not_written)
+}
+
+/// Prints lines to stdout.
+pub(crate) fn text(lines: &str) -> Result<(), Failure> {
+    stdout().lock().write_all(lines.as_bytes()).map_err(not_written)
+}
+
+fn not_written(error: io::Error) -> Failure {
+    Failure::work(format!("cannot write to stdout: {error}"))
 }
 
 /// One event: its name, and named values in the order in which they are shown.

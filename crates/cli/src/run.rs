@@ -96,8 +96,7 @@ fn server(
     chain: Option<Chain>,
     reporter: &Reporter,
 ) -> Result<Server, Failure> {
-    let mut config = settings.config()?;
-    config.private_key = Some(key);
+    let mut config = settings.config(key.clone())?;
     let greeting = format!("hello from {}", config.name);
     config.protocols.push(Protocol::new(Demo::new(&greeting, reporter.clone())));
     if let Some(chain) = chain {
@@ -106,7 +105,7 @@ fn server(
             config.protocols.push(Protocol::new(Eth::new(version, chain, reporter.clone())));
         }
     }
-    let mut builder = Server::builder(key).configure(|defaults| *defaults = config);
+    let mut builder = Server::builder(key).configure(|it| *it = config);
     if let Some(file) = &settings.node_database {
         builder = builder.node_db(FileNodeDb::new(file));
     }
