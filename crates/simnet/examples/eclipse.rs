@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! cargo run --release -p devp2p-simnet --example eclipse -- [--seeds N] [--seed S] [--nodes N]
-//!     [--attack two|sixteen|friends] [--without NAME]
+//!     [--discovery v4|v5|both] [--attack two|sixteen|friends] [--without NAME]
 //! ```
 //!
 //! The victim and all others are servers as they are shipped: their admission, their limits, their
-//! choice of peers, their discovery and their database; only signatures are a stand-in, and what a
+//! choice of peers, their discoveries and their database; only signatures are a stand-in, and what a
 //! database does in half an hour it does in two minutes. Attackers are hosts of the network under
 //! one hand, beside everybody, that know when the victim restarts: see `support/attackers.rs`.
 //!
@@ -30,7 +30,10 @@ use support::{
     arguments::Arguments,
     attackers::Means,
     defences::Defences,
-    eclipse::{LongRun, Outcome, Restart, SIXTEEN_NETWORKS, TWO_ADDRESSES, long_run, restart},
+    eclipse::{
+        LongRun, Outcome, Restart, SIXTEEN_NETWORKS, Sides, TWO_ADDRESSES, long_run, restart,
+    },
+    setup::Setup,
     statistics::{spread, unevenness},
 };
 
@@ -44,52 +47,52 @@ const DRAWS: usize = 100_000;
 const MAX_UNEVENNESS: f64 = 5.0;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::read(&["seeds", "seed", "nodes", "attack", "without"]);
-    let seeds = match arguments.text("seed") {
-        Some(_) => {
-            let seed = arguments.number("seed", 0);
-            seed..seed + 1
-        }
-        None => 0..arguments.number("seeds", 10),
-    };
+    let arguments = Arguments::read(&["seeds", "seed", "nodes", "discovery", "attack", "without"]);
+    // One, or so many; or so many from one on.
+    let first = arguments.number("seed", 0);
+    let count = if arguments.text("seed").is_some() { 1 } else { 10 };
+    let seeds = first..first + arguments.number("seeds", count);
     let nodes = arguments.number("nodes", 100) as usize;
     let defences = arguments.text("without").map_or(Defences::ALL, |name| {
         Defences::without(name).unwrap_or_else(|| panic!("there is no defence {name}"))
     });
+    let discoveries = arguments.discoveries();
+    let setup = Setup { discoveries, ..Setup::of(nodes).with(defences) };
     let is_chosen = |name| arguments.text("attack").is_none_or(|attack| attack == name);
 
-    println!("{nodes} nodes\n\n{HEAD}");
+    println!("{nodes} nodes, discovery {discoveries:?}\n\n{HEAD}");
     let mut failures = Vec::new();
     for (name, means) in [("two", TWO_ADDRESSES), ("sixteen", SIXTEEN_NETWORKS)] {
         if !is_chosen(name) {
             continue;
         }
         let runs = seeds.clone().map(|seed| {
-            let outcome = restart(seed, &Restart::new(nodes, means, defences));
+            let outcome = restart(seed, &Restart::new(setup, means));
             check(&mut failures, seed, name, &outcome);
             outcome
         });
         report(name, arguments.text("without").unwrap_or("-"), &runs.collect::<Vec<_>>());
         if defences == Defences::ALL && seeds.end - seeds.start > 1 {
-            failures.extend(without_defences(name, nodes, means));
+            failures.extend(without_defences(name, setup, means));
         }
     }
     if is_chosen("friends") {
-        let attack =
-            LongRun { nodes, means: TWO_ADDRESSES, defences, duration: Duration::from_hours(1) };
+        let attack = LongRun { setup, means: TWO_ADDRESSES, duration: Duration::from_hours(1) };
         let mut most_uneven = f64::MIN;
         let runs = seeds.map(|seed| {
             let (outcome, first) = long_run(seed, &attack, DRAWS);
             check(&mut failures, seed, "friends", &outcome);
-            let unevenness = unevenness(&first);
-            if unevenness > MAX_UNEVENNESS {
-                failures.push(format!("friends, seed {seed}: candidates are not uniform"));
+            for (version, first) in first {
+                let unevenness = unevenness(&first);
+                if unevenness > MAX_UNEVENNESS {
+                    failures.push(format!("friends, seed {seed}: {version:?} is not uniform"));
+                }
+                most_uneven = most_uneven.max(unevenness);
             }
-            most_uneven = most_uneven.max(unevenness);
             outcome
         });
         report("friends", arguments.text("without").unwrap_or("-"), &runs.collect::<Vec<_>>());
-        println!("\ncandidates are uniform over the table but for {most_uneven:.2} sigma at most");
+        println!("\ncandidates are uniform over each table but for {most_uneven:.2} sigma at most");
     }
     if defences != Defences::ALL || failures.is_empty() {
         return ExitCode::SUCCESS;
@@ -108,10 +111,10 @@ fn check(failures: &mut Vec<String>, seed: u64, attack: &str, outcome: &Outcome)
 }
 
 /// Until it succeeds once.
-fn without_defences(name: &str, nodes: usize, means: Means) -> Option<String> {
+fn without_defences(name: &str, setup: Setup, means: Means) -> Option<String> {
     let mut runs = Vec::new();
     for seed in 0..WITHOUT {
-        runs.push(restart(seed, &Restart::new(nodes, means, Defences::NONE)));
+        runs.push(restart(seed, &Restart::new(setup.with(Defences::NONE), means)));
         if runs.last().unwrap().eclipsed > 0 {
             break;
         }
@@ -122,22 +125,26 @@ fn without_defences(name: &str, nodes: usize, means: Means) -> Option<String> {
 }
 
 const HEAD: &str = "\
-| attack | without | seeds | eclipsed | honest outbound, fewest: min / median | at the end: min / median | attackers' share of outbound | of inbound | of the table |
-|---|---|---|---|---|---|---|---|---|";
+| attack | without | seeds | eclipsed | honest outbound, fewest: min / median | at the end: min / median | attackers' share of outbound | of inbound | of the table of v4 | of v5 |
+|---|---|---|---|---|---|---|---|---|---|";
 
 fn report(attack: &str, without: &str, runs: &[Outcome]) {
     let eclipsed = runs.iter().filter(|run| run.eclipsed > 0).count();
     let (fewest, fewest_median, _) = spread(runs.iter().map(|run| run.fewest));
     let (least, median, _) = spread(runs.iter().map(|run| run.outbound.honest));
-    let share = |of: fn(&Outcome) -> support::eclipse::Sides| {
+    let share = |of: fn(&Outcome) -> Sides| {
         let all: usize = runs.iter().map(|run| of(run).honest + of(run).hostile).sum();
-        100 * runs.iter().map(|run| of(run).hostile).sum::<usize>() / all.max(1)
+        match runs.iter().map(|run| of(run).hostile).sum::<usize>() {
+            _ if all == 0 => "-".to_owned(),
+            hostile => format!("{} %", 100 * hostile / all),
+        }
     };
     println!(
-        "| {attack} | {without} | {} | {eclipsed} | {fewest} / {fewest_median} | {least} / {median} | {} % | {} % | {} % |",
+        "| {attack} | {without} | {} | {eclipsed} | {fewest} / {fewest_median} | {least} / {median} | {} | {} | {} | {} |",
         runs.len(),
         share(|run| run.outbound),
         share(|run| run.inbound),
-        share(|run| run.table),
+        share(|run| run.tables[0]),
+        share(|run| run.tables[1]),
     );
 }

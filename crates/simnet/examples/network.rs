@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! cargo run --release -p devp2p-simnet --example network -- [--nodes N] [--seed S]
-//!     [--kill PERCENT]
+//!     [--discovery v4|v5|both] [--kill PERCENT]
 //! ```
 //!
 //! All start within five seconds. Each is a server as it is shipped: the machine that admits peers,
-//! the mix of candidates, the scheduler of dials and discovery v4, with signatures by a stand-in.
+//! the mix of candidates, the scheduler of dials and both discoveries, with signatures by a stand-in.
 //! Every server must fill its outbound slots, as far as there are others, and hold no more peers
 //! than it may; and every server must be reached from every other.
 //!
@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use support::{
     arguments::Arguments,
-    defences::Defences,
     network::{MAX_PEERS, Network, TARGET},
+    setup::Setup,
     statistics::spread,
 };
 
@@ -34,9 +34,10 @@ const RECOVERED: usize = 95;
 const TOLD: [u64; 6] = [0, 10, 20, 30, 60, 120];
 
 fn main() {
-    let arguments = Arguments::read(&["nodes", "seed", "kill"]);
+    let arguments = Arguments::read(&["nodes", "seed", "discovery", "kill"]);
     let nodes = arguments.number("nodes", 100) as usize;
-    let mut network = Network::new(arguments.number("seed", 0), nodes, Defences::ALL, 1);
+    let setup = Setup { discoveries: arguments.discoveries(), ..Setup::of(nodes) };
+    let mut network = Network::new(arguments.number("seed", 0), setup);
     let target = TARGET.min(nodes - 1);
 
     println!("{nodes} servers, {target} outbound peers wanted\n");
@@ -52,7 +53,7 @@ fn main() {
     }
 
     match arguments.number("kill", 0) as usize {
-        0 => look_at_all(&mut network, target),
+        0 => look_at_all(&mut network, &setup, target),
         percent => kill(&mut network, nodes * percent / 100, target),
     }
     println!("trace {:016x}", network.world.trace());
@@ -85,7 +86,7 @@ fn kill(network: &mut Network, count: usize, target: usize) {
     assert!(most.is_some(), "{RECOVERED} % are at target within {} s", LIMIT.as_secs());
 }
 
-fn look_at_all(network: &mut Network, target: usize) {
+fn look_at_all(network: &mut Network, setup: &Setup, target: usize) {
     // What is dialed at the same time from both sides may still be sorted out.
     network.world.run_for(Duration::from_mins(1));
     let outbound = spread(network.outbound());
@@ -93,12 +94,16 @@ fn look_at_all(network: &mut Network, target: usize) {
     let degrees: Vec<_> = (0..nodes).map(|at| network.node(at).peers().count()).collect();
     let all = spread(degrees.iter().copied());
     let inbound = spread(degrees.iter().zip(network.outbound()).map(|(all, out)| all - out));
-    let table = spread((0..nodes).map(|at| network.node(at).table().count()));
     println!("\n| | min | median | max |\n|---|---|---|---|");
-    for (name, (min, median, max)) in
-        [("outbound", outbound), ("inbound", inbound), ("peers", all), ("table", table)]
+    for (name, (min, median, max)) in [("outbound", outbound), ("inbound", inbound), ("peers", all)]
     {
         println!("| {name} | {min} | {median} | {max} |");
+    }
+    for version in setup.discoveries.versions() {
+        let sizes = (0..nodes).flat_map(|at| network.node(at).tables());
+        let sizes = sizes.filter(|(of, _)| of == version).map(|(_, ids)| ids.len());
+        let (min, median, max) = spread(sizes);
+        println!("| table of {version:?} | {min} | {median} | {max} |");
     }
     let components = network.components();
     let statistics = network.world.statistics();

@@ -12,15 +12,18 @@ use devp2p_simnet::{assert_repeats, for_seeds};
 
 use self::support::{
     defences::Defences,
-    eclipse::{LongRun, Restart, SIXTEEN_NETWORKS, TWO_ADDRESSES, long_run, restart, restart_of},
+    eclipse::{
+        LongRun, Restart, SIXTEEN_NETWORKS, TWO_ADDRESSES, VERSIONS, long_run, restart, restart_of,
+    },
     network::{MAX_PEERS, Network, TARGET},
+    setup::{Discoveries, Setup},
     statistics::unevenness,
 };
 
 #[test]
 fn servers_fill_their_slots_from_one_bootnode() {
     for_seeds(2, |seed| {
-        let mut network = Network::new(seed, 50, Defences::ALL, 1);
+        let mut network = Network::new(seed, Setup::of(50));
         network.world.run_for(Duration::from_mins(1));
         assert!(network.outbound().all(|outbound| outbound == TARGET));
         assert!((0..50).all(|at| network.node(at).peers().count() <= MAX_PEERS));
@@ -30,7 +33,7 @@ fn servers_fill_their_slots_from_one_bootnode() {
 
 #[test]
 fn when_three_of_ten_are_killed_the_others_find_new_peers() {
-    let mut network = Network::new(0, 100, Defences::ALL, 1);
+    let mut network = Network::new(0, Setup::of(100));
     network.world.run_for(Duration::from_mins(1));
     assert!(network.outbound().all(|outbound| outbound == TARGET));
     let survivors = network.kill(30);
@@ -42,25 +45,39 @@ fn when_three_of_ten_are_killed_the_others_find_new_peers() {
 
 #[test]
 fn neither_two_addresses_nor_sixteen_networks_eclipse_a_node_that_restarts() {
-    for_seeds(10, |seed| {
-        let attacks = [TWO_ADDRESSES, SIXTEEN_NETWORKS];
-        let [few, many] = attacks.map(|means| Restart::brief(means, Defences::ALL));
-        let mut network = Network::new(seed, few.nodes, few.defences, few.haste);
-        network.world.run_for(few.peace);
-        // One node after the other: the first attackers have gone when the second come.
-        for (victim, attack) in [(98, few), (99, many)] {
-            let outcome = restart_of(&mut network, victim, seed.is_multiple_of(2), &attack);
-            assert_eq!(outcome.eclipsed, 0, "{attack:?}: {outcome:?}");
-            assert!(outcome.fewest >= 4, "{attack:?}: {outcome:?}");
-            assert!(outcome.inbound.hostile > 0, "there was an attack");
-        }
+    for_seeds(4, |seed| attack_restarts(seed, Discoveries::Both));
+}
+
+#[test]
+fn nor_do_they_where_there_is_one_discovery_only() {
+    for_seeds(6, |seed| {
+        let one = if seed.is_multiple_of(2) { Discoveries::V4 } else { Discoveries::V5 };
+        attack_restarts(seed, one);
     });
+}
+
+fn attack_restarts(seed: u64, discoveries: Discoveries) {
+    let setup = Setup { discoveries, ..Setup::of(100) };
+    let [few, many] = [TWO_ADDRESSES, SIXTEEN_NETWORKS].map(|means| Restart::brief(setup, means));
+    let mut network = Network::new(seed, few.setup);
+    network.world.run_for(few.peace);
+    // One node after the other: the first attackers have gone when the second come.
+    for (victim, attack) in [(98, few), (99, many)] {
+        let outcome = restart_of(&mut network, victim, (seed / 2).is_multiple_of(2), &attack);
+        assert_eq!(outcome.eclipsed, 0, "{attack:?}: {outcome:?}");
+        assert!(outcome.fewest >= 4, "{attack:?}: {outcome:?}");
+        assert!(outcome.inbound.hostile > 0, "there was an attack");
+        for (version, table) in VERSIONS.into_iter().zip(outcome.tables) {
+            let is_there = discoveries.versions().contains(&version);
+            assert_eq!(table.hostile > 0, is_there, "they came by {version:?}: {outcome:?}");
+        }
+    }
 }
 
 #[test]
 fn without_limits_and_memory_both_attacks_succeed() {
     for means in [TWO_ADDRESSES, SIXTEEN_NETWORKS] {
-        let attack = Restart::brief(means, Defences::NONE);
+        let attack = Restart::brief(Setup::of(100).with(Defences::NONE), means);
         let succeeds = (0..10).any(|seed| restart(seed, &attack).eclipsed > 0);
         assert!(succeeds, "{means:?} are no test of any defence");
     }
@@ -68,22 +85,21 @@ fn without_limits_and_memory_both_attacks_succeed() {
 
 #[test]
 fn two_false_friends_stay_a_few_of_those_that_a_node_chose() {
-    let attack = LongRun {
-        nodes: 50,
-        means: TWO_ADDRESSES,
-        defences: Defences::ALL,
-        duration: Duration::from_mins(10),
-    };
+    let (means, duration) = (TWO_ADDRESSES, Duration::from_mins(10));
+    let attack = LongRun { setup: Setup::of(50), means, duration };
     let (outcome, first) = long_run(0, &attack, 20_000);
     assert_eq!(outcome.eclipsed, 0, "{outcome:?}");
     assert!(outcome.outbound.hostile <= 4 && outcome.fewest >= 4, "{outcome:?}");
     // In one of 100 cases it is more by chance.
-    assert!(unevenness(&first) < 2.33, "{first:?}");
+    for (version, first) in first {
+        assert!(unevenness(&first) < 2.33, "{version:?}: {first:?}");
+    }
 }
 
 #[test]
 fn one_seed_is_one_run() {
-    let mut attack = Restart::brief(TWO_ADDRESSES, Defences::ALL);
-    attack.nodes = 20;
+    let [peace, before, after] = [10, 10, 35].map(Duration::from_secs);
+    let brief = Restart::brief(Setup::of(20), TWO_ADDRESSES);
+    let attack = Restart { peace, before, after, ..brief };
     assert_repeats(7, |seed| restart(seed, &attack).trace);
 }

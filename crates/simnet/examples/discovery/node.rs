@@ -148,6 +148,7 @@ impl<D: Discovery> Node<D> {
             Happening::Answered(query) => _ = self.answers.insert(query),
             Happening::Found(query, nodes) => {
                 let Some((target, since)) = self.lookups.remove(&query) else { return };
+                let nodes: Vec<_> = nodes.iter().map(Enode::id).collect();
                 let hops = nodes.first().and_then(|id| self.depths.get(id));
                 let hops = hops.copied().unwrap_or(0);
                 let took = self.now - since;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::setup::Discoveries;
+
 /// The values by name.
 #[derive(Debug)]
 pub(crate) struct Arguments(BTreeMap<String, String>);
@@ -23,6 +25,12 @@ impl Arguments {
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Those of `--discovery`, both by default.
+    pub(crate) fn discoveries(&self) -> Discoveries {
+        let name = self.text("discovery").unwrap_or("both");
+        Discoveries::named(name).unwrap_or_else(|| fail(&format!("there is no discovery {name}")))
     }
 
     pub(crate) fn number(&self, name: &str, default: u64) -> u64 {

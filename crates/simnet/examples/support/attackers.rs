@@ -1,24 +1,27 @@
 //! Adversaries of one node: many identities at a few addresses, all under one hand.
 //!
-//! They do nothing that another host could not do. They answer whoever asks, at once; to FINDNODE
-//! they name one another, the nearest to the target, at as many addresses as they have. They ping
-//! their victim with ever other identities, at first with those that fit best into its table. They
-//! take every connection, dial the victim without pause, and never hang up.
+//! They do nothing that another host could not do. They answer whoever asks, at once, in any version
+//! of discovery; to FINDNODE they name one another, the nearest to the target, at as many addresses
+//! as they have. They ping their victim with ever other identities, at first with those that fit
+//! best into its table. They take every connection, dial the victim without pause, and never hang
+//! up.
+
+mod v4;
+mod v5;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{Ipv4Addr, SocketAddr},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
-use devp2p_core::{NodeId, PublicKey, Rng, WallClock};
-use devp2p_discv4::wire::{
-    Datagram, Endpoint, MAX_NEIGHBORS, Neighbor, Neighbors, Packet, Ping, Pong,
-};
+use devp2p_core::{DiscoveryVersion, NodeId, PublicKey, Rng, WallClock};
 use devp2p_simnet::{Class, Delivery, Host, Transmit};
 
+use self::{v4::SpeakerV4, v5::SpeakerV5};
 use super::{
-    keys::{Identity, MINED, StandIn, mined},
+    keys::{Identity, MINED, mined},
     stream::{Piece, Wire},
 };
 
@@ -28,11 +31,12 @@ pub(crate) const TCP_PORT: u16 = 30_303;
 const FIRST_PORT: u16 = 10_000;
 /// The nodes in an answer to FINDNODE.
 const NEIGHBORS: usize = 16;
-/// For how long a packet is valid, in seconds.
-const LIFETIME: u64 = 20;
 /// The places of the buckets and of the table that one prefix can hold, in a node with limits.
 const PER_BUCKET: usize = 2;
 const PER_TABLE: usize = 10;
+/// The places of a bucket, and of buckets enough, in a node without.
+const BUCKET: usize = 16;
+const TABLE: usize = 64;
 /// How often they do something of their own accord.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -57,7 +61,7 @@ impl Means {
 /// How hard they try, each second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// The PINGs from each /24.
+    /// The PINGs from each /24, in each version of discovery.
     pub(crate) pings: usize,
     /// The dials, all together.
     pub(crate) dials: usize,
@@ -72,16 +76,44 @@ impl Effort {
     pub(crate) const RUSH: Self = Self { pings: 60, dials: 500 };
 }
 
+/// A node, as all know it.
+pub(crate) type Target = (PublicKey, SocketAddr);
+
+/// One version of discovery, as they speak it.
+trait Speaker {
+    /// Lets an identity ping a node.
+    fn ping(&mut self, now: Instant, at: usize, to: Target);
+    /// Lets an identity answer a datagram. Whether it is one of this version.
+    fn answer(&mut self, now: Instant, at: usize, from: SocketAddr, bytes: &[u8]) -> bool;
+    fn poll_transmit(&mut self) -> Option<Transmit>;
+}
+
+/// Where the identities are.
+struct Places(Vec<Ipv4Addr>);
+
+impl Places {
+    /// Neighbours in the order of ids are in different prefixes.
+    fn endpoint(&self, at: usize) -> SocketAddr {
+        (self.0[at % self.0.len()], FIRST_PORT + (at / self.0.len()) as u16).into()
+    }
+
+    fn at(&self, endpoint: SocketAddr) -> Option<usize> {
+        let ip = self.0.iter().position(|ip| endpoint.ip() == *ip)?;
+        let at = usize::from(endpoint.port().checked_sub(FIRST_PORT)?) * self.0.len() + ip;
+        (at < MINED).then_some(at)
+    }
+}
+
 pub(crate) struct Attackers {
-    ips: Vec<Ipv4Addr>,
-    prefixes: usize,
-    clock: WallClock,
-    victim: NodeId,
-    target: SocketAddr,
-    target_key: PublicKey,
+    means: Means,
+    places: Rc<Places>,
+    /// The versions that the others speak. The last takes whatever the others do not.
+    speakers: Vec<Box<dyn Speaker>>,
+    target: Target,
     effort: Effort,
-    /// For each /24, the identities with which to ping the victim, in turn.
-    order: Vec<VecDeque<usize>>,
+    /// For each of the speakers and each /24, the identities with which to ping the victim, in turn:
+    /// others for each version, as a node that is known to both counts once.
+    order: Vec<Vec<VecDeque<usize>>>,
     /// The connections that they dialed and that were not refused.
     dialed: BTreeMap<u64, Identity>,
     next_dial: u64,
@@ -96,27 +128,36 @@ impl Attackers {
         now: Instant,
         clock: WallClock,
         means: Means,
-        (target_key, target): (PublicKey, SocketAddr),
+        versions: &[DiscoveryVersion],
+        target: Target,
         mut rng: Rng,
     ) -> Self {
-        let victim = NodeId::from(target_key);
-        let order = (0..means.prefixes).map(|at| order(victim, means, at, &mut rng)).collect();
-        Self {
-            ips: means.ips(),
-            prefixes: means.prefixes,
-            clock,
-            victim,
+        let places = Rc::new(Places(means.ips()));
+        let victim = NodeId::from(target.0);
+        let speakers = versions.iter().map(|version| -> Box<dyn Speaker> {
+            let places = Rc::clone(&places);
+            match version {
+                DiscoveryVersion::V4 => Box::new(SpeakerV4::new(clock, places)),
+                DiscoveryVersion::V5 => Box::new(SpeakerV5::new(places, victim, rng.seed())),
+                other => panic!("{other:?}"),
+            }
+        });
+        let mut attackers = Self {
+            means,
+            speakers: speakers.collect(),
+            places,
             target,
-            target_key,
             effort: Effort::STEADY,
-            order,
+            order: Vec::new(),
             dialed: BTreeMap::new(),
             next_dial: 0,
             rng,
             tick_at: now,
             ticks: 0,
             out: VecDeque::new(),
-        }
+        };
+        attackers.start_over();
+        attackers
     }
 
     /// Whether an identity is one of theirs.
@@ -130,104 +171,43 @@ impl Attackers {
 
     /// Begins with the identities that fit best, as the victim has forgotten all others.
     pub(crate) fn start_over(&mut self) {
-        let means = Means { prefixes: self.prefixes, addresses: self.ips.len() / self.prefixes };
-        for at in 0..self.prefixes {
-            self.order[at] = order(self.victim, means, at, &mut self.rng);
-        }
+        let Self { means, speakers, target, rng, .. } = self;
+        let mut order = |prefix| order(target.0.into(), *means, prefix, rng);
+        let orders = speakers.iter().map(|_| (0..means.prefixes).map(&mut order).collect());
+        self.order = orders.collect();
     }
 
     /// Makes itself known to a node: it is one of the network like any other.
-    pub(crate) fn join(&mut self, now: Instant, node: SocketAddr) {
-        let near = position(&self.victim);
-        for prefix in 0..self.prefixes {
-            for pick in 0..PER_TABLE {
-                let spread = match pick {
-                    // Near to the victim, to be named to it.
-                    0..PER_BUCKET => near + pick * self.prefixes,
-                    _ => self.rng.below(MINED as u64) as usize,
-                };
-                let at = spread - spread % self.prefixes + prefix;
-                self.ping(now, at % MINED, node);
-            }
-        }
-    }
-
-    /// The endpoint of an identity: neighbours in the order of ids are in different prefixes.
-    fn endpoint(&self, at: usize) -> SocketAddr {
-        let ip = self.ips[at % self.ips.len()];
-        (ip, FIRST_PORT + (at / self.ips.len()) as u16).into()
-    }
-
-    fn at(&self, endpoint: SocketAddr) -> Option<usize> {
-        let ip = self.ips.iter().position(|ip| endpoint.ip() == *ip)?;
-        let at = usize::from(endpoint.port().checked_sub(FIRST_PORT)?) * self.ips.len() + ip;
-        (at < MINED).then_some(at)
-    }
-
-    fn send(&mut self, at: usize, to: SocketAddr, packet: &Packet) {
-        let Ok(sealed) = packet.seal(&StandIn(mined()[at].key)) else { return };
-        let from = self.endpoint(at);
-        self.out.push_back(Transmit::datagram(to, sealed.bytes).with_source(from));
-    }
-
-    fn ping(&mut self, now: Instant, at: usize, to: SocketAddr) {
-        let packet = Packet::Ping(Ping {
-            version: 4,
-            from: Endpoint::new(self.endpoint(at), TCP_PORT),
-            to: Endpoint::new(to, to.port()),
-            expiration: self.expiration(now),
-            enr_seq: None,
-        });
-        self.send(at, to, &packet);
-    }
-
-    fn answer(&mut self, now: Instant, at: usize, from: SocketAddr, bytes: &[u8]) {
-        let Ok(datagram) = Datagram::parse(bytes) else { return };
-        match datagram.packet() {
-            Ok(Packet::Ping(_)) => {
-                let pong = Packet::Pong(Pong {
-                    to: Endpoint::new(from, from.port()),
-                    ping_hash: datagram.hash(),
-                    expiration: self.expiration(now),
-                    enr_seq: None,
-                });
-                self.send(at, from, &pong);
-                // Who is asked for a proof may ask for one, and then be asked what it wants.
-                self.ping(now, at, from);
-            }
-            Ok(Packet::FindNode(find_node)) => {
-                let nodes = self.nearest(&find_node.target.id());
-                for part in nodes.chunks(MAX_NEIGHBORS) {
-                    let expiration = self.expiration(now);
-                    let neighbors = Neighbors { nodes: part.to_vec(), expiration };
-                    self.send(at, from, &Packet::Neighbors(neighbors));
+    pub(crate) fn join(&mut self, now: Instant, node: Target) {
+        let prefixes = self.means.prefixes;
+        let near = position(&self.target.0.into());
+        let (bucket, table) = (PER_BUCKET.max(BUCKET / prefixes), PER_TABLE.max(TABLE / prefixes));
+        for speaker in &mut self.speakers {
+            for prefix in 0..prefixes {
+                for pick in 0..table {
+                    // Some near to the victim, to be named to it.
+                    let spread = if pick < bucket {
+                        near + pick * prefixes
+                    } else {
+                        self.rng.below(MINED as u64) as usize
+                    };
+                    let at = spread - spread % prefixes + prefix;
+                    speaker.ping(now, at % MINED, node);
                 }
             }
-            _ => {}
         }
-    }
-
-    /// The nearest of them, which are neighbours in the order of ids, too.
-    fn nearest(&self, target: &NodeId) -> Vec<Neighbor> {
-        let near = position(target);
-        let mut all: Vec<_> =
-            (near.saturating_sub(2 * NEIGHBORS)..(near + 2 * NEIGHBORS).min(MINED)).collect();
-        all.sort_by_key(|&at| mined()[at].id.distance(target));
-        let neighbor = |at: usize| {
-            let endpoint = self.endpoint(at);
-            let public_key = mined()[at].key;
-            Neighbor { ip: endpoint.ip(), udp: endpoint.port(), tcp: TCP_PORT, public_key }
-        };
-        all.into_iter().take(NEIGHBORS).map(neighbor).collect()
     }
 
     /// Pings and dials the victim.
     fn press(&mut self, now: Instant) {
-        for prefix in 0..self.prefixes {
-            for _ in 0..self.share(self.effort.pings) {
-                let Some(at) = self.order[prefix].pop_front() else { continue };
-                self.order[prefix].push_back(at);
-                self.ping(now, at, self.target);
+        let pings = self.share(self.effort.pings);
+        for (speaker, orders) in self.speakers.iter_mut().zip(&mut self.order) {
+            for order in orders {
+                for _ in 0..pings {
+                    let Some(at) = order.pop_front() else { continue };
+                    order.push_back(at);
+                    speaker.ping(now, at, self.target);
+                }
             }
         }
         for _ in 0..self.share(self.effort.dials) {
@@ -253,9 +233,9 @@ impl Attackers {
     }
 
     fn send_piece(&mut self, number: u64, piece: Piece) {
-        let ip = self.ips[number as usize % self.ips.len()];
+        let ip = self.places.0[number as usize % self.places.0.len()];
         let bytes = piece.encode(Wire { dialed: true, number });
-        let transmit = Transmit::segment(self.target, bytes);
+        let transmit = Transmit::segment(self.target.1, bytes);
         self.out.push_back(transmit.with_source((ip, TCP_PORT).into()));
     }
 
@@ -273,7 +253,7 @@ impl Attackers {
             _ if !wire.dialed => {}
             Piece::Opened => {
                 if let Some(&Identity { key, .. }) = self.dialed.get(&wire.number) {
-                    self.send_piece(wire.number, Piece::Auth { from: key, to: self.target_key });
+                    self.send_piece(wire.number, Piece::Auth { from: key, to: self.target.0 });
                 }
             }
             Piece::Ack(_) => {
@@ -285,10 +265,6 @@ impl Attackers {
             // It stays.
             Piece::Hello(_) | Piece::Alive => {}
         }
-    }
-
-    fn expiration(&self, now: Instant) -> u64 {
-        self.clock.unix_secs(now) + LIFETIME
     }
 }
 
@@ -327,8 +303,9 @@ impl Host for Attackers {
         let Delivery { from, to, bytes, class } = delivery;
         match class {
             Class::Datagram => {
-                if let Some(at) = self.at(*to) {
-                    self.answer(now, at, *from, bytes);
+                if let Some(at) = self.places.at(*to) {
+                    let mut speakers = self.speakers.iter_mut();
+                    speakers.find_map(|it| it.answer(now, at, *from, bytes).then_some(()));
                 }
             }
             Class::Segment => {
@@ -352,7 +329,8 @@ impl Host for Attackers {
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.out.pop_front()
+        let said = self.speakers.iter_mut().find_map(|speaker| speaker.poll_transmit());
+        said.or_else(|| self.out.pop_front())
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -7,20 +7,21 @@ use std::{
 };
 
 use devp2p_core::{
-    DiscoveryVersion, Host as NodeHost, Node, NodeId, NodeKey, PublicKey, Record, Rng, WallClock,
+    DiscoveryVersion, Host as NodeHost, Node, NodeId, NodeKey, PublicKey, Record, Rng, Seed,
+    WallClock,
 };
 use devp2p_dial::Scheduler;
-use devp2p_discv4::{Discv4, Event, Output as Found, QueryId};
 use devp2p_peer::{Capability, Direction, DisconnectReason, End, Hello, Side};
 use devp2p_server::{
-    Admission, Core, CoreConfig, DIAL_TIMEOUT, Mix, Output, PeerEntry, Row, SetupFailure, SetupId,
+    Admission, Core, CoreConfig, DIAL_TIMEOUT, Mix, Offered, Output, PeerEntry, Row, SetupFailure,
+    SetupId,
 };
 use devp2p_simnet::{Host, Transmit};
 
 use super::{
-    defences::Defences,
-    keys::StandIn,
     memory::Memory,
+    search::{Found, Source, Start, sources},
+    setup::Setup,
     stream::{Piece, Wire},
 };
 
@@ -53,30 +54,19 @@ impl Identity {
     }
 }
 
-/// How a node is set up.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) bootnodes: Vec<Node>,
-    pub(crate) defences: Defences,
-    /// By how much sooner than in a life of hours nodes are remembered, so that a run of minutes
-    /// has the same.
-    pub(crate) haste: u32,
-}
-
 /// One life of a node.
 pub(crate) struct Client {
     key: PublicKey,
     now: Instant,
     core: Core,
     mix: Mix,
-    discv4: Discv4<StandIn>,
-    /// The rest of the round of candidates.
-    candidates: VecDeque<Node>,
-    /// Those that an earlier life knew, to be offered once.
+    /// The first sources of the mix.
+    discoveries: Vec<Box<dyn Source>>,
+    offered: Offered,
+    /// Those that an earlier life knew, to be offered once: the last source of the mix.
     seeds: VecDeque<Node>,
-    /// The random lookup whose nodes are candidates.
-    lookup: Option<QueryId>,
-    searches: BTreeMap<QueryId, NodeId>,
+    /// The nodes that are searched for, and how many discoveries still do.
+    searches: BTreeMap<NodeId, usize>,
     memory: Memory,
     connections: BTreeMap<At, Connection>,
     /// When the dial or the set-up of a connection has taken too long.
@@ -123,7 +113,8 @@ impl Client {
         now: Instant,
         clock: WallClock,
         identity: &Identity,
-        settings: &Settings,
+        setup: &Setup,
+        bootnodes: &[Node],
         rng: &mut Rng,
     ) -> Self {
         let key = identity.key.public_key();
@@ -132,39 +123,31 @@ impl Client {
         let record = Record::builder().seq(clock.unix_secs(now)).ip(address.ip());
         let record = record.tcp(address.port()).udp(address.port()).sign(&identity.key).unwrap();
 
-        let defences = settings.defences;
+        let defences = setup.defences;
         let memory = if defences.memory { identity.memory.clone() } else { Memory::default() };
         let remembered = memory.remembered(id, clock.unix_secs(now), rng.seed());
+        let (key_pair, seeds) = (&identity.key, &remembered.seeds);
+        let start = Start { now, clock, key: key_pair, record: &record, setup, bootnodes, seeds };
+        let discoveries = sources(&start, rng);
+        let shares = vec![1; discoveries.len() + 1];
+        let seeds = nodes(seeds, rng);
 
-        let mut discovery = devp2p_discv4::Config::default();
-        discovery.bootstrap_nodes.clone_from(&settings.bootnodes);
-        discovery.remember_interval /= settings.haste;
-        // They would say nothing new, and their signatures are real.
-        discovery.request_records = false;
         let mut dial = devp2p_dial::Config::new(id);
-        dial.bootnodes.clone_from(&settings.bootnodes);
+        dial.bootnodes = bootnodes.to_vec();
         dial.anchors = remembered.anchors;
         dial.stats_interval = Duration::ZERO;
         let mut core = CoreConfig::new(id);
-        defences.apply(&mut discovery, &mut dial, &mut core);
-        let anchor_interval = ANCHOR_INTERVAL / settings.haste;
-
-        let mut discv4 = Discv4::new(discovery, StandIn(key), record, rng.seed(), now, clock);
-        let mut seeds: Vec<_> = remembered.seeds.iter().map(|seed| seed.node.clone()).collect();
-        for last in 1..seeds.len() {
-            seeds.swap(last, rng.below(last as u64 + 1) as usize);
-        }
-        discv4.add_seeds(now, remembered.seeds);
+        defences.apply(&mut dial, &mut core);
+        let anchor_interval = ANCHOR_INTERVAL / setup.haste;
         let scheduler = Box::new(Scheduler::new(dial, rng.seed(), now));
         let mut client = Self {
             key,
             now,
             core: Core::new(core, scheduler, rng.seed()),
-            mix: Mix::new([1, 1], Mix::PATIENCE),
-            discv4,
-            candidates: VecDeque::new(),
-            seeds: seeds.into(),
-            lookup: None,
+            mix: Mix::new(shares, Mix::PATIENCE),
+            discoveries,
+            offered: Offered::default(),
+            seeds,
             searches: BTreeMap::new(),
             memory,
             connections: BTreeMap::new(),
@@ -197,12 +180,13 @@ impl Client {
         self.peers().filter(|(_, peer)| peer.direction == Direction::Outbound).count()
     }
 
-    pub(crate) const fn discv4(&mut self) -> &mut Discv4<StandIn> {
-        &mut self.discv4
+    /// The nodes of the table of each discovery.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (DiscoveryVersion, Vec<NodeId>)> {
+        self.discoveries.iter().map(|discovery| (discovery.version(), discovery.table()))
     }
 
-    pub(crate) fn table(&self) -> impl Iterator<Item = &Node> {
-        self.discv4.nodes()
+    pub(crate) fn discoveries(&mut self) -> &mut [Box<dyn Source>] {
+        &mut self.discoveries
     }
 
     /// Does all that there is to do, until nothing moves.
@@ -219,39 +203,29 @@ impl Client {
 
     fn take_found(&mut self) -> bool {
         let mut moved = false;
-        while let Some(output) = self.discv4.poll_output() {
-            moved = true;
-            match output {
-                Found::Transmit(it) => self.out.push_back(Transmit::datagram(it.to, it.bytes)),
-                Found::Event(event) => self.handle_event(event),
-                _ => {}
+        for at in 0..self.discoveries.len() {
+            while let Some(found) = self.discoveries[at].poll() {
+                moved = true;
+                match found {
+                    Some(Found::Transmit(it)) => {
+                        self.out.push_back(Transmit::datagram(it.to, it.bytes));
+                    }
+                    Some(Found::Resolved(id, node)) => self.resolved(id, node),
+                    Some(Found::Row(row)) => self.memory.write(row),
+                    None => {}
+                }
             }
         }
         moved
     }
 
-    fn handle_event(&mut self, event: Event) {
-        match event {
-            Event::LookupDone { query, nodes } if self.lookup == Some(query) => {
-                self.lookup = None;
-                self.candidates.extend(self.discv4.nodes_to_meet(nodes));
-            }
-            Event::Failed { query, .. } if self.lookup == Some(query) => self.lookup = None,
-            Event::Resolved { query, node } => {
-                if let Some(id) = self.searches.remove(&query) {
-                    self.core.handle_resolved(self.now, id, node);
-                }
-            }
-            Event::Failed { query, .. } => {
-                if let Some(id) = self.searches.remove(&query) {
-                    self.core.handle_resolved(self.now, id, None);
-                }
-            }
-            Event::Remember(seed) => self.memory.write(Row::Seed(seed)),
-            Event::Forget(id) => {
-                self.memory.write(Row::Forget { protocol: DiscoveryVersion::V4, id });
-            }
-            _ => {}
+    /// The first discovery that finds a node is believed, and nobody has it if none finds it.
+    fn resolved(&mut self, id: NodeId, node: Option<Node>) {
+        let Some(searches) = self.searches.get_mut(&id) else { return };
+        *searches -= 1;
+        if node.is_some() || *searches == 0 {
+            self.searches.remove(&id);
+            self.core.handle_resolved(self.now, id, node);
         }
     }
 
@@ -259,20 +233,22 @@ impl Client {
     fn offer(&mut self) -> bool {
         let mut moved = false;
         while self.core.wanted_candidates() > 0 {
-            if self.mix.wants(0) {
-                match self.candidates.pop_front() {
-                    Some(node) => _ = self.mix.push(0, node),
-                    None if self.lookup.is_none() => {
-                        self.lookup = Some(self.discv4.lookup_random(self.now));
-                        moved = true;
-                    }
-                    None => {}
+            for (number, discovery) in self.discoveries.iter_mut().enumerate() {
+                if !self.mix.wants(number) {
+                    continue;
+                }
+                let mut candidates = std::iter::from_fn(|| discovery.candidate());
+                let offered = &mut self.offered;
+                match candidates.find(|node| offered.offer(self.now, number, node.id())) {
+                    Some(node) => _ = self.mix.push(number, node),
+                    None => moved |= discovery.look_around(self.now),
                 }
             }
-            if self.mix.wants(1) {
+            let remembered = self.discoveries.len();
+            if self.mix.wants(remembered) {
                 match self.seeds.pop_front() {
-                    Some(node) => _ = self.mix.push(1, node),
-                    None => self.mix.end(1),
+                    Some(node) => _ = self.mix.push(remembered, node),
+                    None => self.mix.end(remembered),
                 }
             }
             let Some(node) = self.mix.next(self.now) else { break };
@@ -292,8 +268,10 @@ impl Client {
             match output {
                 Output::Dial { setup, node, .. } => self.dial(setup, &node),
                 Output::Resolve { node } => {
-                    let query = self.discv4.resolve(self.now, node.public_key());
-                    self.searches.insert(query, node.id());
+                    self.searches.insert(node.id(), self.discoveries.len());
+                    for discovery in &mut self.discoveries {
+                        discovery.resolve(self.now, node.public_key());
+                    }
                 }
                 Output::Disconnect { id, reason } => {
                     let Some(at) = self.peers.get(&id).copied() else { continue };
@@ -491,7 +469,9 @@ impl Client {
 impl Host for Client {
     fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         self.now = now;
-        self.discv4.handle_datagram(now, from, bytes);
+        if let Some(discovery) = self.discoveries.iter_mut().find(|it| it.claims(bytes)) {
+            discovery.handle_datagram(now, from, bytes);
+        }
         self.work();
     }
 
@@ -537,8 +517,8 @@ impl Host for Client {
         if self.core.poll_timeout().is_some_and(|at| at <= now) {
             self.core.handle_timeout(now);
         }
-        if self.discv4.poll_timeout().is_some_and(|at| at <= now) {
-            self.discv4.handle_timeout(now);
+        for discovery in &mut self.discoveries {
+            discovery.handle_timeout(now);
         }
         self.work();
     }
@@ -548,16 +528,25 @@ impl Host for Client {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [
+        let others = [
             self.core.poll_timeout(),
-            self.discv4.poll_timeout(),
             self.mix.poll_timeout(),
             self.deadlines.first().map(|(at, _)| *at),
             Some(self.alive_at),
             Some(self.anchors_at),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ];
+        let discoveries = self.discoveries.iter().map(|discovery| discovery.poll_timeout());
+        discoveries.chain(others).flatten().min()
     }
+}
+
+/// The nodes of these seeds, each once, in any order.
+fn nodes(seeds: &[Seed], rng: &mut Rng) -> VecDeque<Node> {
+    let mut known = BTreeSet::new();
+    let nodes = seeds.iter().map(|seed| &seed.node).filter(|node| known.insert(node.id()));
+    let mut nodes: Vec<_> = nodes.cloned().collect();
+    for last in 1..nodes.len() {
+        nodes.swap(last, rng.below(last as u64 + 1) as usize);
+    }
+    nodes.into()
 }

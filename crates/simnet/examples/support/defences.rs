@@ -5,6 +5,8 @@ use std::time::Duration;
 use devp2p_core::Rate;
 use devp2p_server::CoreConfig;
 
+use super::machine::Limits;
+
 /// Which defences are in force. A node as it is shipped has all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Defences {
@@ -55,25 +57,24 @@ impl Defences {
         })
     }
 
-    /// Leaves out what is left out.
-    pub(crate) fn apply(
-        self,
-        discovery: &mut devp2p_discv4::Config,
-        dial: &mut devp2p_dial::Config,
-        core: &mut CoreConfig,
-    ) {
+    /// Leaves out what is left out of a discovery.
+    pub(crate) fn apply_to_discovery(self, limits: Limits<'_>) {
         if !self.groups {
-            discovery.table.bucket_group_limit = usize::MAX;
-            discovery.table.table_group_limit = usize::MAX;
+            limits.table.bucket_group_limit = usize::MAX;
+            limits.table.table_group_limit = usize::MAX;
         }
-        discovery.newcomers_wait = self.patience;
+        *limits.newcomers_wait = self.patience;
+        if !self.rates {
+            for rate in limits.rates {
+                *rate = Rate::per_second(u32::MAX);
+            }
+        }
+    }
+
+    /// Leaves out what is left out of the rest.
+    pub(crate) fn apply(self, dial: &mut devp2p_dial::Config, core: &mut CoreConfig) {
         if !self.prefixes {
             dial.max_dialed_per_prefix = usize::MAX;
-        }
-        if !self.rates {
-            discovery.stranger_rate = Rate::per_second(u32::MAX);
-            discovery.ping_back_rate = Rate::per_second(u32::MAX);
-            discovery.hearsay_rate = Rate::per_second(u32::MAX);
         }
         if !self.throttle {
             core.inbound.per_address = Duration::ZERO;

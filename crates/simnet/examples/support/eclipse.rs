@@ -1,14 +1,15 @@
 //! Attacks on one node, and what becomes of it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use devp2p_core::DiscoveryVersion;
 use devp2p_peer::Direction;
 use devp2p_simnet::Churn;
 
 use super::{
     attackers::{Attackers, Effort, Means},
-    defences::Defences,
     network::Network,
+    setup::Setup,
 };
 
 /// Two addresses, in two /24s.
@@ -16,41 +17,39 @@ pub(crate) const TWO_ADDRESSES: Means = Means { prefixes: 2, addresses: 1 };
 /// 16 /24s, each with as many addresses as the victim has places.
 pub(crate) const SIXTEEN_NETWORKS: Means = Means { prefixes: 16, addresses: 16 };
 
+/// The discoveries in the order of [`Outcome::tables`].
+pub(crate) const VERSIONS: [DiscoveryVersion; 2] = [DiscoveryVersion::V4, DiscoveryVersion::V5];
+
 /// An attack on a node that restarts meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Restart {
-    pub(crate) nodes: usize,
+    pub(crate) setup: Setup,
     pub(crate) means: Means,
-    pub(crate) defences: Defences,
     /// How long the network is whole, and how long the attack is on before the restart and after.
     pub(crate) peace: Duration,
     pub(crate) before: Duration,
     pub(crate) after: Duration,
-    /// By how much sooner nodes are remembered; see `Settings`.
-    pub(crate) haste: u32,
 }
 
 impl Restart {
     /// A bit more than an hour of peace, an hour of attack, the restart, and a quarter of an hour;
     /// all but the end in a 15th of the time.
-    pub(crate) fn new(nodes: usize, means: Means, defences: Defences) -> Self {
-        Self::in_haste(15, nodes, means, defences)
+    pub(crate) fn new(setup: Setup, means: Means) -> Self {
+        Self::in_haste(15, setup, means)
     }
 
     /// The same in the 60th.
-    pub(crate) fn brief(means: Means, defences: Defences) -> Self {
-        Self { after: Duration::from_mins(1), ..Self::in_haste(60, 100, means, defences) }
+    pub(crate) fn brief(setup: Setup, means: Means) -> Self {
+        Self { after: Duration::from_mins(1), ..Self::in_haste(60, setup, means) }
     }
 
-    fn in_haste(haste: u32, nodes: usize, means: Means, defences: Defences) -> Self {
+    fn in_haste(haste: u32, setup: Setup, means: Means) -> Self {
         Self {
-            nodes,
+            setup: Setup { haste, ..setup },
             means,
-            defences,
             peace: Duration::from_mins(75) / haste,
             before: Duration::from_hours(1) / haste,
             after: Duration::from_mins(5),
-            haste,
         }
     }
 }
@@ -79,7 +78,8 @@ pub(crate) struct Outcome {
     /// In the end.
     pub(crate) outbound: Sides,
     pub(crate) inbound: Sides,
-    pub(crate) table: Sides,
+    /// In the end, of each of [`VERSIONS`], as far as there is one.
+    pub(crate) tables: [Sides; 2],
     /// Of all that happened.
     pub(crate) trace: u64,
 }
@@ -87,9 +87,9 @@ pub(crate) struct Outcome {
 /// The attack on the last node of a network of its own, and the restart in the midst of it. Every
 /// other seed has one in order; in the rest the node loses its power.
 pub(crate) fn restart(seed: u64, attack: &Restart) -> Outcome {
-    let mut network = Network::new(seed, attack.nodes, attack.defences, attack.haste);
+    let mut network = Network::new(seed, attack.setup);
     network.world.run_for(attack.peace);
-    restart_of(&mut network, attack.nodes - 1, seed.is_multiple_of(2), attack)
+    restart_of(&mut network, attack.setup.nodes - 1, seed.is_multiple_of(2), attack)
 }
 
 /// The attack on a node of a network that is there.
@@ -134,9 +134,8 @@ pub(crate) fn restart_of(
 /// "False friends": a node that runs for long, while others come and go and attackers stay.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LongRun {
-    pub(crate) nodes: usize,
+    pub(crate) setup: Setup,
     pub(crate) means: Means,
-    pub(crate) defences: Defences,
     pub(crate) duration: Duration,
 }
 
@@ -144,11 +143,15 @@ pub(crate) struct LongRun {
 const UP: Duration = Duration::from_mins(20);
 const AWAY: Duration = Duration::from_mins(1);
 
-/// The attack; and for each node of the victim's table in the end how often it was the first one to
-/// dial among `draws` rounds of candidates.
-pub(crate) fn long_run(seed: u64, attack: &LongRun, draws: usize) -> (Outcome, Vec<usize>) {
-    let mut network = Network::new(seed, attack.nodes, attack.defences, 1);
-    let victim = attack.nodes - 1;
+/// The attack; and of each discovery for each node of the victim's table in the end how often it was
+/// the first one to dial among `draws` rounds of candidates.
+pub(crate) fn long_run(
+    seed: u64,
+    attack: &LongRun,
+    draws: usize,
+) -> (Outcome, Vec<(DiscoveryVersion, Vec<usize>)>) {
+    let mut network = Network::new(seed, attack.setup);
+    let victim = attack.setup.nodes - 1;
     network.world.run_for(Duration::from_mins(1));
     begin(&mut network, victim, attack.means);
     network.with_attackers(|attackers, _| attackers.set_effort(Effort::LONG));
@@ -162,31 +165,35 @@ pub(crate) fn long_run(seed: u64, attack: &LongRun, draws: usize) -> (Outcome, V
         outcome.look(&network, victim);
     }
     let first = network.with_node(victim, |client, _| {
-        let mut first = std::collections::BTreeMap::new();
-        first.extend(client.table().map(|node| (node.id(), 0)));
-        for _ in 0..draws {
-            let met = client.discv4().nodes_to_meet(Vec::new());
-            *first.entry(met[0].id()).or_default() += 1;
-        }
-        first
+        let discoveries = client.discoveries().iter_mut().map(|discovery| {
+            let mut first: BTreeMap<_, _> =
+                discovery.table().into_iter().map(|id| (id, 0)).collect();
+            for _ in 0..draws {
+                let met = discovery.draw().unwrap();
+                *first.entry(met).or_default() += 1;
+            }
+            (discovery.version(), first.into_values().collect())
+        });
+        discoveries.collect()
     });
-    (outcome, first.into_values().collect())
+    (outcome, first)
 }
 
 /// The attackers come, and make themselves known to everybody.
 fn begin(network: &mut Network, victim: usize, means: Means) {
     network.attack(victim, means);
-    let others: Vec<_> = network.nodes[..victim].iter().map(|(it, _)| it.address).collect();
-    for address in others {
-        network.with_attackers(|attackers, now| attackers.join(now, address));
+    let others = network.nodes[..victim].iter();
+    let others: Vec<_> = others.map(|(it, _)| (it.key.public_key(), it.address)).collect();
+    for other in others {
+        network.with_attackers(|attackers, now| attackers.join(now, other));
         network.world.run_for(Duration::from_millis(10));
     }
 }
 
 impl Outcome {
     fn new() -> Self {
-        let (outbound, inbound, table) = Default::default();
-        Self { eclipsed: 0, fewest: usize::MAX, outbound, inbound, table, trace: 0 }
+        let (outbound, inbound, tables) = Default::default();
+        Self { eclipsed: 0, fewest: usize::MAX, outbound, inbound, tables, trace: 0 }
     }
 
     fn look(&mut self, network: &Network, victim: usize) {
@@ -197,7 +204,10 @@ impl Outcome {
         };
         self.outbound = of(Direction::Outbound);
         self.inbound = of(Direction::Inbound);
-        self.table = Sides::of(client.table().map(|node| Attackers::own(&node.id())));
+        self.tables = VERSIONS.map(|version| {
+            let table = client.tables().filter(|(of, _)| *of == version);
+            Sides::of(table.flat_map(|(_, ids)| ids).map(|id| Attackers::own(&id)))
+        });
         let honest = self.outbound.honest + self.inbound.honest;
         let hostile = self.outbound.hostile + self.inbound.hostile;
         self.eclipsed += u32::from(hostile > 0 && honest == 0);

@@ -1,6 +1,6 @@
 //! Identities that cost next to nothing: a signature is the signer's public key.
 
-use std::{cell::RefCell, collections::BTreeMap, sync::OnceLock};
+use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr, sync::OnceLock};
 
 use bytes::Bytes;
 use devp2p_core::{NodeId, NodeKey, PublicKey, Record, RecordError, Rng};
@@ -94,15 +94,31 @@ pub(crate) const MINED: usize = 1 << 15;
 
 /// The identities of all adversaries, in the order of their ids.
 pub(crate) fn mined() -> &'static [Identity] {
-    static MINED_ONCE: OnceLock<Vec<Identity>> = OnceLock::new();
+    &mining().0
+}
+
+/// The record of one of them at an endpoint, signed once and published.
+pub(crate) fn mined_record(at: usize, udp: SocketAddr, tcp: u16) -> Record {
+    thread_local! {
+        static SIGNED: RefCell<BTreeMap<(usize, SocketAddr), Record>> = RefCell::default();
+    }
+    let sign = || {
+        let record = Record::builder().seq(1).ip(udp.ip()).udp(udp.port()).tcp(tcp);
+        let record = record.sign(&mining().1[at]).unwrap();
+        publish(&record);
+        record
+    };
+    SIGNED.with_borrow_mut(|signed| signed.entry((at, udp)).or_insert_with(sign).clone())
+}
+
+/// The identities, and their keys in the same order.
+fn mining() -> &'static (Vec<Identity>, Vec<NodeKey>) {
+    static MINED_ONCE: OnceLock<(Vec<Identity>, Vec<NodeKey>)> = OnceLock::new();
     MINED_ONCE.get_or_init(|| {
         let mut rng = Rng::from_seed([0xad; 32]);
-        let identity = |_| {
-            let key = node_key(&mut rng).public_key();
-            Identity { key, id: key.into() }
-        };
-        let mut all: Vec<_> = (0..MINED).map(identity).collect();
-        all.sort_by_key(|identity| identity.id);
-        all
+        let mut keys: Vec<_> = (0..MINED).map(|_| node_key(&mut rng)).collect();
+        keys.sort_by_cached_key(NodeKey::id);
+        let identities = keys.iter().map(|key| Identity { key: key.public_key(), id: key.id() });
+        (identities.collect(), keys)
     })
 }

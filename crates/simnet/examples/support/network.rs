@@ -6,14 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devp2p_core::{NodeId, Rng, WallClock};
+use devp2p_core::{Node, NodeId, Rng, WallClock};
 use devp2p_peer::Direction;
 use devp2p_simnet::{Churn, Delivery, Host, HostId, Link, Transmit, World};
 
 use super::{
     attackers::{Attackers, Means},
-    client::{Client, Identity, Settings},
-    defences::Defences,
+    client::{Client, Identity},
+    setup::Setup,
 };
 
 /// The time of day at which a run begins.
@@ -50,20 +50,21 @@ pub(crate) struct Network {
     rng: Rng,
     pub(crate) nodes: Vec<(Identity, HostId)>,
     attackers: Option<HostId>,
-    settings: Settings,
+    setup: Setup,
+    bootnodes: Vec<Node>,
 }
 
 impl Network {
-    /// So many nodes that start within a few seconds.
-    pub(crate) fn new(seed: u64, nodes: usize, defences: Defences, haste: u32) -> Self {
+    /// Nodes that start within a few seconds.
+    pub(crate) fn new(seed: u64, setup: Setup) -> Self {
         let mut world = World::new(seed, Link::default());
         let rng = Rng::from_seed(world.rng().seed());
         let clock = WallClock::new(world.now(), BEGIN);
-        let settings = Settings { bootnodes: Vec::new(), defences, haste };
-        let mut network = Self { world, clock, rng, nodes: Vec::new(), attackers: None, settings };
-        for n in 0..nodes {
+        let (nodes, bootnodes) = (Vec::new(), Vec::new());
+        let mut network = Self { world, clock, rng, nodes, attackers: None, setup, bootnodes };
+        for n in 0..setup.nodes {
             network.add(n);
-            network.world.run_for(START / nodes as u32);
+            network.world.run_for(START / setup.nodes as u32);
         }
         network
     }
@@ -79,7 +80,7 @@ impl Network {
             self.link(host, other, latency);
         }
         if n == 0 {
-            self.settings.bootnodes.push(identity.node());
+            self.bootnodes.push(identity.node());
         }
         self.nodes.push((identity, host));
     }
@@ -87,7 +88,8 @@ impl Network {
     /// The next life of a node.
     fn life(&mut self, identity: &Identity) -> Member {
         let now = self.world.now();
-        let client = Client::new(now, self.clock, identity, &self.settings, &mut self.rng);
+        let Self { clock, setup, bootnodes, rng, .. } = self;
+        let client = Client::new(now, *clock, identity, setup, bootnodes, rng);
         Member::Client(Box::new(client))
     }
 
@@ -126,10 +128,10 @@ impl Network {
 
     /// Lets time pass in which nodes lose their power, and are started again.
     pub(crate) fn run_with_churn(&mut self, churn: &mut Churn, duration: Duration) {
-        let Self { world, clock, rng, nodes, settings, .. } = self;
+        let Self { world, clock, rng, nodes, setup, bootnodes, .. } = self;
         churn.run_for(world, duration, |_, host, now| {
             let (identity, _) = nodes.iter().find(|(_, known)| *known == host).unwrap();
-            Member::Client(Box::new(Client::new(now, *clock, identity, settings, rng)))
+            Member::Client(Box::new(Client::new(now, *clock, identity, setup, bootnodes, rng)))
         });
     }
 
@@ -138,7 +140,8 @@ impl Network {
         let (identity, _) = &self.nodes[victim];
         let victim = (identity.key.public_key(), identity.address);
         let (now, rng) = (self.world.now(), Rng::from_seed(self.rng.seed()));
-        let attackers = Attackers::new(now, self.clock, means, victim, rng);
+        let versions = self.setup.discoveries.versions();
+        let attackers = Attackers::new(now, self.clock, means, versions, victim, rng);
         let ips = means.ips();
         let first = SocketAddr::from((ips[0], 0));
         let host = self.world.spawn(first, Member::Attackers(Box::new(attackers)));
