@@ -336,6 +336,7 @@ impl Driver {
             if end.side == Side::Local && end.reason != DisconnectReason::NetworkError {
                 send_disconnect(&mut connection, end.reason, readable, (write, linger)).await;
             }
+            link.lock().traffic = connection.traffic();
         });
         let mut finish = pin!(tasks.finish(config));
         let (mut told, mut finished) = (false, false);
