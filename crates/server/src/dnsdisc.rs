@@ -47,7 +47,8 @@ impl DnsNodes {
         let lists = config.dns_lists.iter().cloned();
         let mut found = Self::new(Nodes::new(config.dnsdisc.clone(), lists, resolver, rng.seed()));
         if !is_alone {
-            found.patience = RESOLVE_PATIENCE;
+            // There is no use in an answer for which nobody waits any more.
+            found.patience = RESOLVE_PATIENCE.min(config.dial.resolve_timeout / 2);
         }
         Ok(Some(found))
     }
@@ -138,9 +139,15 @@ fn resolver(config: &Config) -> Result<AnyResolver, StartError> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use devp2p_core::{NodeKey, Record};
+    use devp2p_dnsdisc::{LookupError, Resolver, Txt};
+    use futures::{FutureExt as _, stream};
+    use tokio::time::Instant;
 
     use super::*;
+    use crate::FairMix;
 
     fn node(n: u16, seq: u64) -> Node {
         let mut secret = [1; 32];
@@ -157,6 +164,54 @@ mod tests {
         }
         assert_eq!(told.nodes.get(&node(1, 3).id()), Some(&node(1, 3)));
         assert_eq!((told.nodes.len(), told.order.len()), (1, 1));
+    }
+
+    /// Knows no name.
+    struct Nothing;
+
+    impl Resolver for Nothing {
+        fn lookup_txt(
+            &self,
+            _: &str,
+        ) -> impl Future<Output = Result<Vec<Txt>, LookupError>> + Send {
+            ready(Err(LookupError::NotFound))
+        }
+    }
+
+    /// Finds this node, or none, in three seconds.
+    struct Live(Option<Node>);
+
+    impl Stream for Live {
+        type Item = Node;
+
+        fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Node>> {
+            Pin::new(&mut stream::pending()).poll_next(cx)
+        }
+    }
+
+    impl Discovery for Live {
+        fn resolve(&self, _: PublicKey) -> BoxFuture<'static, Option<Node>> {
+            let found = self.0.clone();
+            sleep(Duration::from_secs(3)).map(|()| found).boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_the_network_goes_before_a_list() {
+        let (old, new) = (node(1, 1), node(1, 2));
+        for (live, expected, seconds) in [(Some(&new), &new, 3), (None, &old, 10)] {
+            let resolver = AnyResolver::new(Nothing);
+            let nodes = Nodes::new(devp2p_dnsdisc::Config::default(), [], resolver, [7; 32]);
+            let mut lists = DnsNodes::new(nodes);
+            lists.patience = RESOLVE_PATIENCE;
+            lock(&lists.told).insert(&old);
+            let live = Live(live.cloned());
+            let mix = FairMix::new([Box::new(lists) as Box<dyn Discovery>, Box::new(live)]);
+            #[expect(clippy::disallowed_methods, reason = "the paused clock of a test")]
+            let start = Instant::now();
+            assert_eq!(mix.resolve(old.public_key()).await.as_ref(), Some(expected));
+            assert_eq!(start.elapsed().as_secs(), seconds);
+        }
     }
 
     #[test]

@@ -149,6 +149,20 @@ mod tests {
         assert_eq!(source.resolve(node(2).public_key()).await, Some(node(2)), "it is looked for");
     }
 
+    #[cfg(feature = "test-util")]
+    #[tokio::test(start_paused = true)]
+    async fn a_filtered_source_keeps_the_contract() {
+        use crate::contract::discovery::{Resolves, check};
+
+        let report = check(Resolves::Known, |known| {
+            let refused = (101..=200).map(node);
+            let refuses = |node: &Node| node.ip().is_some();
+            let filtering = Filtering::new(DialFilter::new(refuses), Arc::default());
+            filtering.of(Box::new(NodeList::new(refused.chain(known))))
+        });
+        report.await.assert_kept();
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_source_without_a_good_node_keeps_nobody_waiting() {
         let many = || std::iter::repeat_with(|| node(2)).take(3 * MAX_REFUSED_AT_ONCE);

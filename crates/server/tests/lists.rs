@@ -104,3 +104,19 @@ async fn a_list_has_its_share_of_the_slots_and_no_more() {
     assert_eq!(from_the_list, 2, "of {dialed:?}");
     ours.stop().await;
 }
+
+#[cfg(feature = "hickory")]
+#[tokio::test]
+async fn without_a_resolver_the_name_servers_of_the_system_are_asked() {
+    let links = Links::new(Latency::NONE, 1);
+    // Of nobody, so that none is asked here.
+    let ours = reading(server(&links, 1), &zone([2])).configure(|config| {
+        config.dns_resolver = None;
+        config.no_dial = true;
+    });
+    match ours.start().await {
+        Ok(ours) => ours.stop().await,
+        // Where the system has none.
+        Err(error) => assert!(matches!(error, devp2p_server::StartError::Resolver(_)), "{error}"),
+    }
+}
