@@ -46,14 +46,15 @@ impl Tasks {
         };
         let (id, reason, error) = match result {
             Ok((id, Ok(()))) => (id, DisconnectReason::Quitting, None),
-            Ok((id, Err(error))) => (id, error.reason(), Some(error.to_string())),
-            Err(error) => (error.id(), DisconnectReason::Subprotocol, Some(panic_text(error))),
+            Ok((id, Err(error))) => (id, error.reason(), Some(cut(error.to_string()))),
+            Err(error) => (error.id(), DisconnectReason::Subprotocol, Some(cut(panic_text(error)))),
         };
         let name = self.names.iter().find(|(task, _)| *task == id).map(|(_, name)| name);
         let capability = name.map(ToString::to_string).unwrap_or_default();
         match &error {
             None => trace!(%capability, "Protocol returned"),
-            Some(error) => trace!(%capability, %error, "Protocol failed"),
+            // In quotes, with escapes: it may tell what the remote said.
+            Some(error) => trace!(%capability, error = error.as_str(), "Protocol failed"),
         }
         let error = error.map(|error| format!("subprotocol {capability}: {error}"));
         Poll::Ready(Some((reason, error)))
@@ -69,6 +70,15 @@ impl Tasks {
     async fn join_all(&mut self) {
         while poll_fn(|cx| self.poll_ended(cx)).await.is_some() {}
     }
+}
+
+/// What is told of an error, in bytes. A subprotocol may quote what the remote said, at any length,
+/// and the ends of peers are logged and kept.
+const MAX_ERROR: usize = 1_024;
+
+fn cut(mut error: String) -> String {
+    error.truncate(error.floor_char_boundary(MAX_ERROR));
+    error
 }
 
 fn panic_text(error: JoinError) -> String {

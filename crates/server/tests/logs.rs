@@ -8,6 +8,7 @@ mod support;
 use std::{
     io,
     net::SocketAddr,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
@@ -136,7 +137,8 @@ async fn a_peer_that_is_dialed_and_removed() {
     wait_for_peers(&server, 1).await;
 
     let text = id(2).to_string();
-    let fields = [("id", &*text), ("name", "node 2"), ("addr", "10.0.0.2:30303"), ("peers", "1")];
+    let fields =
+        [("id", &*text), ("name", "\"node 2\""), ("addr", "10.0.0.2:30303"), ("peers", "1")];
     let added = line(Level::DEBUG, "Adding p2p peer", &fields);
     check(&captured, &added.within("staticdial", Some(2)));
     let done = line(Level::TRACE, "Dial task done", &[("outcome", "Added")]);
@@ -325,6 +327,73 @@ async fn listeners_that_fail() {
     sleep(Duration::from_secs(1)).await;
     check(&captured, &line(Level::DEBUG, "Read error", &[("err", "not connected")]));
     server.stop().await;
+}
+
+/// What a remote says of itself can neither steer a terminal, nor forge a line or a field, nor fill
+/// a disk.
+#[tokio::test(start_paused = true)]
+async fn what_a_remote_says_is_escaped_and_cut() {
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = set_default(subscriber);
+    tracing::callsite::rebuild_interest_cache();
+    let links = Links::immediate();
+    let server = start(&links, |builder| builder).await;
+    let marked = |text: &str| format!("begin{text}end");
+    let names = [
+        marked("\u{1b}[2J\u{1b}]0;title\u{7}"),
+        marked("\r\n2030-01-01T00:00:00Z ERROR devp2p_server: forged"),
+        marked("\" peers=99 addr=\"203.0.113.1:1\" \\"),
+        marked("\u{202e}desrever\u{2066}\u{200b}\u{2028}\u{85}\u{9b}"),
+        marked(&"long".repeat(400)),
+    ];
+    for (n, name) in (2..).zip(&names) {
+        let mut said = hello(n, &["test", "te\u{1b}[2Jst", "new\nline", "\u{202e}tset"]);
+        said.name.clone_from(name);
+        let peer = Remote::dial(&links, n, &node(OURS)).await.saying(said).greet().await.unwrap();
+        wait_for_peers(&server, 1).await;
+        let info = server.peer(id(n)).unwrap();
+        assert_eq!(info.capabilities.len(), 1, "the rest is no name of a capability");
+        assert!(info.name.len() <= 256 && info.name.starts_with("begin"));
+        peer.disconnect(Reason::from_code(0x1b), Duration::from_millis(1)).await;
+        wait_for_peers(&server, 0).await;
+    }
+    server.stop().await;
+    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let steers = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+    };
+    assert!(!text.contains(steers), "{text:?}");
+    let added: Vec<_> = text.lines().filter(|line| line.contains("Adding p2p peer")).collect();
+    assert_eq!(added.len(), names.len(), "{text}");
+    assert!(added.iter().all(|line| line.contains("name=\"begin")), "{added:#?}");
+    assert!(text.lines().all(|line| line.len() < 1_000), "{text}");
+    // Every line is one of ours: the time of this year, a level, and our target.
+    let is_ours = |line: &str| !line.starts_with("2030") && line.contains(" devp2p_");
+    assert!(text.lines().all(is_ours), "{text}");
+    // And a forged field stays in its quotes.
+    assert!(text.contains(r#"name="begin\" peers=99 addr=\"203.0.113.1:1\" \\end""#), "{text}");
+}
+
+/// What a subscriber writes.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A span that is wanted at the level `debug` is not lost by a filter that drops `trace`.

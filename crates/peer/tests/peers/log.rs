@@ -49,7 +49,8 @@ async fn events_belong_to_the_peer() {
     let fails = script("fails", |_, mut stream| {
         Box::pin(async move {
             stream.next().await;
-            Err(devp2p_peer::ProtocolError::bad_message("nonsense"))
+            let said = "\u{1b}[2J\nERROR forged \u{202e}".to_owned() + &"long".repeat(1 << 20);
+            Err(devp2p_peer::ProtocolError::bad_message(said))
         })
     });
     let protocols = [talks, fails];
@@ -71,11 +72,14 @@ async fn events_belong_to_the_peer() {
         "Starting protocol capability=fails/1",
         "Starting protocol capability=talks/1",
         "Protocol returned capability=talks/1",
-        "Protocol failed capability=fails/1 error=bad message: nonsense",
+        r#"Protocol failed capability=fails/1 error="bad message: \u{1b}[2J\nERROR forged \u{202e}long"#,
     ] {
         let found = lines.iter().filter(|line| line.contains(expected)).collect::<Vec<_>>();
         assert_eq!(found.len(), 1, "{expected}: {text}");
         assert!(found[0].trim_start().starts_with(ours), "{}", found[0]);
     }
     assert!(lines.iter().any(|line| line.contains("a word of the subprotocol")), "{text}");
+    // What a subprotocol tells of the remote's words neither steers a terminal nor fills a disk.
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+    assert!(text.lines().all(|line| line.len() < 2_000 && !line.starts_with("ERROR")), "{text:?}");
 }

@@ -311,8 +311,10 @@ impl Core {
             remote_addr,
         };
         self.counters.count_added(setup.direction);
-        let (name, addr, peers) = (&entry.name, remote_addr.map(display), self.peers.len() + 1);
-        debug!(id = %node, %name, addr, peers, "Adding p2p peer");
+        let (addr, peers) = (remote_addr.map(display), self.peers.len() + 1);
+        // As a text and not as it is displayed: what a remote says is shown in quotes, with escapes.
+        let name = entry.name.as_str();
+        debug!(id = %node, name, addr, peers, "Adding p2p peer");
         self.tell_scheduler(
             now,
             Input::PeerAdded {
