@@ -21,6 +21,9 @@ mod key;
 mod metrics;
 mod network;
 mod output;
+#[expect(unused_imports, reason = "`run` has no flags for it yet")]
+#[cfg_attr(not(test), expect(dead_code, reason = "`run` has no flags for it yet"))]
+mod rpc;
 mod run;
 mod runtime;
 #[cfg(test)]
