@@ -37,16 +37,6 @@ pub(crate) struct MetricsArgs {
     pub(crate) metrics_port: Option<u16>,
 }
 
-impl MetricsArgs {
-    /// What is to be served; nothing unless it was asked for.
-    pub(crate) fn options(&self) -> Option<Options> {
-        let default = Options::default().addr;
-        let ip = self.metrics_addr.unwrap_or_else(|| default.ip());
-        let port = self.metrics_port.unwrap_or_else(|| default.port());
-        self.metrics.unwrap_or(false).then(|| Options { addr: SocketAddr::new(ip, port) })
-    }
-}
-
 /// How metrics are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -137,29 +127,11 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
 
-    #[derive(Debug, Parser)]
-    struct Program {
-        #[command(flatten)]
-        metrics: MetricsArgs,
-    }
-
-    fn options(args: &str) -> Option<Options> {
-        Program::try_parse_from(args.split(' ')).unwrap().metrics.options()
-    }
-
     #[test]
-    fn metrics_are_served_only_when_asked_for_and_then_on_loopback() {
-        assert_eq!(options("devp2p"), None);
-        assert_eq!(options("devp2p --metrics.port 7 --metrics.addr 0.0.0.0"), None);
-        assert_eq!(options("devp2p --metrics=false"), None);
-        let addr = |args| options(args).map(|options| options.addr.to_string());
-        assert_eq!(addr("devp2p --metrics").as_deref(), Some("127.0.0.1:6060"));
-        assert_eq!(addr("devp2p --metrics --metrics.port 7").as_deref(), Some("127.0.0.1:7"));
-        assert_eq!(addr("devp2p --metrics --metrics.addr ::1").as_deref(), Some("[::1]:6060"));
+    fn only_this_machine_can_read_them_unless_told() {
+        assert_eq!(Options::default().addr.to_string(), "127.0.0.1:6060");
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ mod dns;
 mod find_peers;
 mod key;
 mod memory;
+mod metrics;
 #[cfg(unix)]
 mod run;
 #[cfg(unix)]
