@@ -12,6 +12,8 @@ mod devnet;
 mod discovery;
 mod dns;
 #[cfg(unix)]
+mod filter;
+#[cfg(unix)]
 mod find_peers;
 mod key;
 mod memory;
