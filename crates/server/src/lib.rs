@@ -54,6 +54,9 @@
 //! }
 //! ```
 //!
+//! With the feature `metrics`, `Builder::metrics` takes a recorder of the `metrics` facade, for this
+//! one server; the module `metrics` lists what it is told.
+//!
 //! Inside, [`Core`] is one machine without IO that decides who may connect; the tokio tasks around
 //! it only carry its decisions out.
 #![forbid(unsafe_code)]

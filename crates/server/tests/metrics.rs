@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use self::{
-    recorder::{Forbidden, Recorded},
+    recorder::{Forbidden, Panicking, Recorded},
     support::{
         Listening, Quiet, Remote, hello, id, ip, key, links::Links, node, server, wait_for_peers,
     },
@@ -385,4 +385,20 @@ async fn no_label_is_chosen_by_a_remote() {
     server.stop().await;
     assert_eq!(recorded.counter("p2p_drops", &[("reason", "other")]), 1);
     assert!(!recorded.values().iter().any(|value| value.contains("evil") || value.contains("77")));
+}
+
+/// A recorder is the user's: what it does is no peer's end, nor the server's.
+#[tokio::test(start_paused = true)]
+async fn a_recorder_that_panics_harms_nobody() {
+    let links = Links::immediate();
+    let server = server(&links, 1).metrics(Arc::new(Panicking)).start().await.unwrap();
+    for n in [2, 3] {
+        let peer = Remote::dial(&links, n, &node(1)).await.greet().await.unwrap();
+        wait_for_peers(&server, 1).await;
+        sleep(A_TICK).await;
+        peer.disconnect(Reason::Requested, Duration::from_secs(1)).await;
+        wait_for_peers(&server, 0).await;
+    }
+    assert_eq!((server.counters().added, server.counters().dropped), (2, 2));
+    timeout(Duration::from_secs(5), server.stop()).await.unwrap();
 }

@@ -60,9 +60,9 @@ pub struct Counters {
     pub failed: BTreeMap<SetupFailure, u64>,
     /// Dials that the scheduler wanted.
     pub dialed: u64,
-    /// Of these, the ones of connections that a remote opened.
+    /// The same for connections that a remote opened.
     pub inbound: DirectionCounters,
-    /// Of these, the ones of connections that we opened.
+    /// The same for connections that we opened.
     pub outbound: DirectionCounters,
 }
 

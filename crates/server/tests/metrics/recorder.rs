@@ -9,7 +9,9 @@ use std::{
 };
 
 use devp2p_server::metrics::{Kind, Recorder, Unit};
-use metrics::{Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString};
+use metrics::{
+    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString,
+};
 
 /// Kind, unit and help of a metric.
 type Description = (Kind, Option<Unit>, String);
@@ -138,6 +140,45 @@ impl Recorder for Recorded {
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
         Histogram::from_arc(register(&self.histograms, key))
+    }
+}
+
+/// A recorder whose metrics panic.
+pub(crate) struct Panicking;
+
+impl CounterFn for Panicking {
+    fn increment(&self, _: u64) {
+        panic!("as the test wants it");
+    }
+
+    fn absolute(&self, _: u64) {
+        panic!("as the test wants it");
+    }
+}
+
+impl HistogramFn for Panicking {
+    fn record(&self, _: f64) {
+        panic!("as the test wants it");
+    }
+}
+
+impl Recorder for Panicking {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(Arc::new(Self))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(Arc::new(Self))
     }
 }
 
