@@ -114,7 +114,8 @@ impl Publisher {
                 bytes: registry.gauge("p2p_queue_bytes", &labels),
             }
         };
-        let known = [Unwelcome::NetRestrict, Unwelcome::TooManyAttempts];
+        let known =
+            [Unwelcome::NetRestrict, Unwelcome::TooManyAttempts, Unwelcome::TooManyFromPrefix];
         Self {
             peers: gauge("p2p_peers"),
             inbound: gauge("p2p_peers_inbound"),
