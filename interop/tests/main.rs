@@ -5,6 +5,7 @@
 mod base_protocol;
 mod discv4;
 mod discv5;
+mod discv5_answers;
 mod discv5_faults;
 mod discv5_mixed;
 mod discv5_servers;
