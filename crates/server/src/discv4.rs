@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -42,8 +43,7 @@ impl Discv4Nodes {
 /// How many nodes are asked for their records at once (geth's `maxParallelENRRequests`).
 const MAX_RECORD_REQUESTS: usize = 16;
 
-/// The node that the record of this one describes. A record that tells an address which the node
-/// cannot know of is of no use: for one, that of a node which does not know its own yet.
+/// The node that the record of this one describes.
 async fn recorded(handle: Handle, node: Node) -> Option<Node> {
     if node.record().is_some() {
         return Some(node);
@@ -51,15 +51,15 @@ async fn recorded(handle: Handle, node: Node) -> Option<Node> {
     let record = handle.request_enr(&node).await;
     let record = record.inspect_err(|error| trace!(%node, err = %error, "Node gives no record"));
     let found = Node::from_record(record.ok()?);
-    let (known, told) = (node.ip(), found.udp_addr());
-    match (known, told) {
-        (Some(known), Some(told))
-            if told.ip() != known && check_relay_addr(known, told).is_err() =>
-        {
-            None
-        }
-        _ => Some(found),
-    }
+    let known = node.ip()?;
+    found.tcp_addrs().iter().all(|addr| is_believable(known, addr.ip())).then_some(found)
+}
+
+/// Whether a node that answers at `known` may be at `told`, too. One that does not know its own
+/// address yet tells that of a loopback, for one, and others tell of networks that they are not in.
+fn is_believable(known: IpAddr, told: IpAddr) -> bool {
+    // The rule on ports is for UDP.
+    told == known || check_relay_addr(known, SocketAddr::new(told, u16::MAX)).is_ok()
 }
 
 impl Stream for Discv4Nodes {
@@ -131,6 +131,25 @@ mod tests {
     fn node(n: u8, host: Option<Host>) -> Node {
         let key = NodeKey::from_bytes(&[n; 32]).unwrap();
         Node::new(key.public_key(), host, 30303, 30303)
+    }
+
+    #[test]
+    fn a_record_tells_of_addresses_that_its_node_can_know_of() {
+        for (known, told, expected) in [
+            ("8.8.8.8", "8.8.8.8", true),
+            ("8.8.8.8", "9.9.9.9", true),
+            ("8.8.8.8", "2a00::1", true),
+            ("8.8.8.8", "127.0.0.1", false),
+            ("8.8.8.8", "::1", false),
+            ("8.8.8.8", "192.168.1.1", false),
+            ("8.8.8.8", "fd00::1", false),
+            ("192.168.1.2", "192.168.1.1", true),
+            ("192.168.1.2", "127.0.0.1", false),
+            ("127.0.0.1", "127.0.0.1", true),
+        ] {
+            let found = is_believable(known.parse().unwrap(), told.parse().unwrap());
+            assert_eq!(found, expected, "{told}, told by {known}");
+        }
     }
 
     #[test]
