@@ -12,8 +12,9 @@
 //!
 //! - `two`: two addresses in two /24s against a node that restarts;
 //! - `sixteen`: 16 /24s with 16 addresses each, likewise;
-//! - `friends`: two addresses against a node that runs for hours while others come and go (the
-//!   "False Friends" of Henningsen and others, 2019).
+//! - `friends`: two addresses against a node that runs for an hour while others come and go (the
+//!   "False Friends" of Henningsen and others, 2019). With both discoveries an hour is too short: the
+//!   candidates from before the attack last for longer. Choose one.
 //!
 //! In every seed the victim must have 4 honest peers of its own choice at any moment but the first
 //! 30 seconds. And each attack on a restart is real: without our limits and our memory it succeeds

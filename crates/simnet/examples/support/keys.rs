@@ -1,6 +1,11 @@
 //! Identities that cost next to nothing: a signature is the signer's public key.
 
-use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr, sync::OnceLock};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Mutex, OnceLock},
+};
 
 use bytes::Bytes;
 use devp2p_core::{NodeId, NodeKey, PublicKey, Record, RecordError, Rng};
@@ -97,18 +102,16 @@ pub(crate) fn mined() -> &'static [Identity] {
     &mining().0
 }
 
-/// The record of one of them at an endpoint, signed once and published.
+/// The record of one of them at an endpoint, signed once.
 pub(crate) fn mined_record(at: usize, udp: SocketAddr, tcp: u16) -> Record {
-    thread_local! {
-        static SIGNED: RefCell<BTreeMap<(usize, SocketAddr), Record>> = RefCell::default();
-    }
+    static SIGNED: Mutex<BTreeMap<(usize, SocketAddr), Record>> = Mutex::new(BTreeMap::new());
     let sign = || {
         let record = Record::builder().seq(1).ip(udp.ip()).udp(udp.port()).tcp(tcp);
-        let record = record.sign(&mining().1[at]).unwrap();
-        publish(&record);
-        record
+        record.sign(&mining().1[at]).unwrap()
     };
-    SIGNED.with_borrow_mut(|signed| signed.entry((at, udp)).or_insert_with(sign).clone())
+    let record = SIGNED.lock().unwrap().entry((at, udp)).or_insert_with(sign).clone();
+    publish(&record);
+    record
 }
 
 /// The identities, and their keys in the same order.
