@@ -12,6 +12,7 @@ use clap_complete::Shell;
 use devp2p_core::{DiscoveryVersion, Host, Node};
 
 use crate::{
+    attach::AttachArgs,
     config::RunArgs,
     dns::DnsCommand,
     failure::{Failure, one_line},
@@ -33,6 +34,11 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Call a method of a node that runs, and print what it answers as JSON
+    ///
+    /// As in: devp2p attach --to node/devp2p.ipc admin_peers. Of a subscription, as in admin_subscribe
+    /// peerEvents, it prints a line for everything that the node tells, until it is interrupted.
+    Attach(AttachArgs),
     /// Print a script that completes this program's command lines in a shell
     Completions(CompletionsArgs),
     /// Start many whole nodes on loopback, kill a quarter, and account for every message

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod attach;
 mod clock;
 mod completions;
 mod config;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     };
     log_to_stderr(cli.verbose);
     let result = match cli.command {
+        Command::Attach(args) => attach::run(&args),
         Command::Completions(args) => completions::run(args.shell),
         Command::Devnet(args) => devnet::run(&args),
         Command::Discv4(command) => discovery::v4::run(command),
