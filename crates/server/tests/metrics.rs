@@ -211,6 +211,7 @@ async fn messages_traffic_and_handshakes_are_those_that_were() {
     let (one, of_one) = start(server(&links, 1).protocol(Talk)).await;
     let (two, of_two) = start(server(&links, 2).protocol(Talk)).await;
     let mut events = one.events();
+    let mut sent = Vec::new();
     for round in 1..=2 {
         one.add_peer(node(2));
         wait_for_peers(&two, 1).await;
@@ -233,7 +234,10 @@ async fn messages_traffic_and_handshakes_are_those_that_were() {
         wait_for_peers(&two, 0).await;
         // A node that was removed is dialed again only after a while.
         sleep(Duration::from_secs(60)).await;
+        sent.push(of_one.counter("p2p_egress", &[]));
     }
+    // Of a node that comes back the bytes of both times are there.
+    assert!(sent[1] > sent[0] * 3 / 2, "{sent:?}");
     one.stop().await;
     two.stop().await;
     for name in ["p2p_ingress", "p2p_egress"] {
