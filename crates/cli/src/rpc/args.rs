@@ -134,7 +134,7 @@ fn put<T>(field: &mut Option<T>, told: Option<T>) {
 
 /// An address to listen on. `localhost`, which geth has in its files, is the one that every machine
 /// has.
-pub(crate) fn parse_ip(text: &str) -> Result<IpAddr, String> {
+fn parse_ip(text: &str) -> Result<IpAddr, String> {
     match text {
         "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         text => text.parse().map_err(|_| "wants an IP address".to_owned()),

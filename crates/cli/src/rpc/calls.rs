@@ -38,8 +38,7 @@ const INVALID_REQUEST: i32 = -32600;
 #[derive(Clone, Debug)]
 pub(super) struct Calls {
     methods: Methods,
-    ids: Arc<Ids>,
-    connections: Arc<AtomicUsize>,
+    numbers: Arc<Numbers>,
 }
 
 /// Where a client gets what it has subscribed to.
@@ -68,8 +67,8 @@ impl Slow {
 }
 
 impl Calls {
-    pub(super) fn new(methods: impl Into<Methods>) -> Self {
-        Self { methods: methods.into(), ids: Arc::default(), connections: Arc::default() }
+    pub(super) fn new(methods: impl Into<Methods>, numbers: &Arc<Numbers>) -> Self {
+        Self { methods: methods.into(), numbers: Arc::clone(numbers) }
     }
 
     /// A client to which notifications go through this queue, and by what one learns that it is
@@ -77,7 +76,7 @@ impl Calls {
     pub(super) fn subscriber(&self, queue: mpsc::Sender<Box<RawValue>>) -> (Subscriber, Slow) {
         let slow = Slow::default();
         let subscriber = Subscriber {
-            id: ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed)),
+            id: ConnectionId(self.numbers.connections.fetch_add(1, Ordering::Relaxed)),
             notifications: MethodSink::new(queue),
             slots: BoundedSubscriptions::new(MAX_SUBSCRIPTIONS),
             slow: slow.clone(),
@@ -179,7 +178,7 @@ impl Calls {
                 extensions.insert(to.slow.clone());
                 let state = SubscriptionState {
                     conn_id: to.id,
-                    id_provider: &*self.ids,
+                    id_provider: &*self.numbers,
                     subscription_permit,
                 };
                 subscribe(id, params, to.notifications.clone(), state, extensions).await
@@ -220,14 +219,19 @@ fn was_subscribed(response: &MethodResponse) -> bool {
     response.is_some_and(|it| it.get("result") == Some(&Value::Bool(true)))
 }
 
-/// The numbers of subscriptions, as geth writes its random ones. They mean something to the client
-/// alone that has them.
+/// The numbers of connections and subscriptions. All ways in share them, for they share the module, by
+/// which a subscription is known by these two numbers.
 #[derive(Debug, Default)]
-struct Ids(AtomicU64);
+pub(super) struct Numbers {
+    connections: AtomicUsize,
+    subscriptions: AtomicU64,
+}
 
-impl IdProvider for Ids {
+/// Subscriptions are numbered as geth writes its random numbers. They mean something to the client
+/// alone that has them.
+impl IdProvider for Numbers {
     fn next_id(&self) -> SubscriptionId<'static> {
-        let number = self.0.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let number = self.subscriptions.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         SubscriptionId::Str(format!("0x{number:x}").into())
     }
 }

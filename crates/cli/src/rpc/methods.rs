@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Node,
-    calls::Calls,
+    calls::{Calls, Numbers},
     events::subscribe,
     node::{network_id, node, peer},
     params::{failed, none, one_text},
@@ -44,6 +44,7 @@ pub(super) fn all(node: &Arc<Node>) -> std::result::Result<Methods, RegisterMeth
 pub(super) fn of(
     all: &Methods,
     apis: &[String],
+    numbers: &Arc<Numbers>,
 ) -> std::result::Result<(Calls, Vec<String>), RegisterMethodError> {
     let known = Calls::namespaces(all);
     let wanted: Vec<&str> = apis.iter().map(|api| api.trim()).collect();
@@ -64,7 +65,7 @@ pub(super) fn of(
         Result::Ok(served.clone())
     })?;
     methods.merge(module)?;
-    Ok((Calls::new(methods), unknown))
+    Ok((Calls::new(methods, numbers), unknown))
 }
 
 /// Every namespace.

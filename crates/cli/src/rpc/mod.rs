@@ -42,8 +42,11 @@ use jsonrpsee::Methods;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::{info, warn};
 
-pub(crate) use self::args::{IPC_FILE, RpcArgs, parse_ip};
-use self::http::{Door, Web};
+pub(crate) use self::args::{IPC_FILE, RpcArgs};
+use self::{
+    calls::Numbers,
+    http::{Door, Web},
+};
 use crate::failure::Failure;
 
 /// How many clients may be connected at one time in each way; the request of each may be
@@ -132,9 +135,10 @@ pub(crate) async fn start(options: Options, node: Node) -> Result<Running, Failu
     let events = node.handle.events();
     running.spawn(async move { watched.watch(events).await });
     let all = methods::all(&node).map_err(Failure::work)?;
+    let numbers = Arc::default();
     let Options { http, ws, ipc } = options;
     let door = |flag: &str, site: &Site| -> Result<Door, Failure> {
-        let (calls, unknown) = methods::of(&all, &site.apis).map_err(Failure::work)?;
+        let (calls, unknown) = methods::of(&all, &site.apis, &numbers).map_err(Failure::work)?;
         if !unknown.is_empty() {
             // geth's are more, and its files name them.
             warn!("{flag}: there is no API {}", unknown.join(", "));
@@ -158,7 +162,7 @@ pub(crate) async fn start(options: Options, node: Node) -> Result<Running, Failu
         running.ws = Some(running.listen("--ws", site.addr, web).await?);
     }
     if let Some(path) = ipc {
-        running.listen_ipc(path, &all)?;
+        running.listen_ipc(path, &all, &numbers)?;
     }
     Ok(running)
 }
@@ -214,8 +218,13 @@ impl Running {
     }
 
     #[cfg(unix)]
-    fn listen_ipc(&mut self, path: PathBuf, all: &Methods) -> Result<(), Failure> {
-        let (calls, _) = methods::of(all, &methods::every(all)).map_err(Failure::work)?;
+    fn listen_ipc(
+        &mut self,
+        path: PathBuf,
+        all: &Methods,
+        numbers: &Arc<Numbers>,
+    ) -> Result<(), Failure> {
+        let (calls, _) = methods::of(all, &methods::every(all), numbers).map_err(Failure::work)?;
         let listener = ipc::IpcListener::bind(&path).map_err(|error| {
             let why = format_args!("--ipcpath {}: {error}", path.display());
             not_opened(error.kind(), why)
@@ -227,7 +236,7 @@ impl Running {
     }
 
     #[cfg(not(unix))]
-    fn listen_ipc(&mut self, _: PathBuf, _: &Methods) -> Result<(), Failure> {
+    fn listen_ipc(&mut self, _: PathBuf, _: &Methods, _: &Arc<Numbers>) -> Result<(), Failure> {
         Err(Failure::arguments("--ipcpath: there are no Unix sockets on this system"))
     }
 

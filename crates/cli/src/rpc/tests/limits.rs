@@ -244,7 +244,8 @@ async fn a_subscriber_that_does_not_read_is_dropped_before_it_costs_more() {
     let handle = server(14).await;
     let node = std::sync::Arc::new(Node::new(handle.clone(), None));
     let all = crate::rpc::methods::all(&node).unwrap();
-    let (calls, _) = crate::rpc::methods::of(&all, &["admin".to_owned()]).unwrap();
+    let (calls, _) =
+        crate::rpc::methods::of(&all, &["admin".to_owned()], &std::sync::Arc::default()).unwrap();
     let says =
         vec![r#"{"jsonrpc":"2.0","id":1,"method":"admin_subscribe","params":["peerEvents"]}"#];
     let session = tokio::spawn(session::run(calls, Silent { says }, Takes(1)));
@@ -272,7 +273,7 @@ fn now() -> tokio::time::Instant {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_no_answer_is_dropped_in_time() {
-    let calls = Calls::new(jsonrpsee::Methods::new());
+    let calls = Calls::new(jsonrpsee::Methods::new(), &std::sync::Arc::default());
     let began = now();
     session::run(calls, Silent { says: vec![CALL] }, Takes(0)).await;
     assert_eq!(began.elapsed(), Duration::from_secs(10));

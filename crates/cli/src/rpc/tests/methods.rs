@@ -173,8 +173,12 @@ async fn calls_come_in_batches_and_pieces() {
 #[tokio::test]
 async fn one_port_answers_http_and_websocket_with_what_each_opens() {
     let handle = server(6).await;
-    let options =
-        Options { http: Some(site(&["net"])), ws: Some(site(&["admin", "x"])), ipc: None };
+    let folder = Folder::new();
+    let options = Options {
+        http: Some(site(&["net"])),
+        ws: Some(site(&["admin", "x"])),
+        ipc: Some(folder.ipc()),
+    };
     let running = start(options, Node::new(handle.clone(), None)).await.unwrap();
     let (http, ws) = (running.http().unwrap(), running.ws().unwrap());
     assert_eq!(http, ws);
@@ -188,11 +192,16 @@ async fn one_port_answers_http_and_websocket_with_what_each_opens() {
     let modules = client.call("rpc_modules", json!([])).await;
     assert_eq!(modules, Ok(json!({ "admin": "1.0", "rpc": "1.0" })));
     let id = client.call("admin_subscribe", json!(["peerEvents"])).await.unwrap();
+    // One client's subscription is not another's, whichever way they came.
+    let mut ipc = Ipc::connect(&folder).await;
+    let other_id = ipc.call("admin_subscribe", json!(["peerEvents"])).await.unwrap();
+    assert_ne!(other_id, id);
     let other = server(7).await;
     handle.add_peer(other.node_info().enode);
     let told = client.hear().await.unwrap();
     assert_eq!(told["params"]["subscription"], id);
     assert_eq!(told["params"]["result"]["type"], "add");
+    assert_eq!(ipc.hear().await.unwrap()["params"]["result"]["type"], "add");
     running.stop().await;
     // What was on its way, and then the end.
     while client.hear().await.is_some() {}
