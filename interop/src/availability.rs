@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use crate::{Geth, Knot, Microsocks, NatPrograms, Npm, Sigp};
+use crate::{Geth, GethNode, Knot, Microsocks, NatPrograms, Npm, Sigp, Web3};
 
 /// go-ethereum, built on the first call; `None` where the test is to be left out.
 ///
@@ -14,6 +14,25 @@ use crate::{Geth, Knot, Microsocks, NatPrograms, Npm, Sigp};
 pub fn geth() -> Option<&'static Geth> {
     static GETH: OnceLock<Result<Geth, String>> = OnceLock::new();
     look("go-ethereum", || GETH.get_or_init(Geth::build))
+}
+
+/// A whole node of go-ethereum, and its RPC client, built on the first call; `None` where the test is to
+/// be left out.
+///
+/// # Panics
+/// When go-ethereum is missing although `DEVP2P_INTEROP=require`, and when it does not compile.
+pub fn geth_node() -> Option<&'static GethNode> {
+    static NODE: OnceLock<Result<GethNode, String>> = OnceLock::new();
+    look("go-ethereum's node", || NODE.get_or_init(GethNode::build))
+}
+
+/// web3.py, installed on the first call; `None` where the test is to be left out.
+///
+/// # Panics
+/// When it is missing although `DEVP2P_INTEROP=require`.
+pub fn web3() -> Option<&'static Web3> {
+    static WEB3: OnceLock<Result<Web3, String>> = OnceLock::new();
+    look("web3.py", || WEB3.get_or_init(Web3::install))
 }
 
 /// `@ethereumjs/devp2p`, installed on the first call; `None` where the test is to be left out.

@@ -26,6 +26,7 @@ mod event;
 mod foreign;
 mod foreign_discv5;
 mod geth_network;
+mod geth_node;
 mod itest;
 mod local;
 mod name_server;
@@ -38,9 +39,12 @@ mod program;
 mod raw;
 mod running;
 mod socks5;
+mod web3;
 mod wire_node;
 
-pub use availability::{chainsafe, ethereumjs, geth, knot, microsocks, nat_programs, sigp};
+pub use availability::{
+    chainsafe, ethereumjs, geth, geth_node, knot, microsocks, nat_programs, sigp, web3,
+};
 pub use discovery::{Answer, Known, Ponged};
 pub use event::{Batch, Event};
 pub use foreign::{Dropped, Foreign};
@@ -48,6 +52,7 @@ pub use foreign_discv5::{
     Discv5Entry, Discv5Options, Discv5Pong, Discv5Program, ECHO, ForeignDiscv5,
 };
 pub use geth_network::{GethNetwork, Looked, Plan};
+pub use geth_node::{GethNode, NodeUnderTest, Watcher};
 pub use itest::{Itest, Session, Sessions};
 pub use local::{Local, Running};
 pub use name_server::{Knot, NameServer};
@@ -59,4 +64,5 @@ pub use program::{Geth, Npm, OurPrograms, Sigp};
 pub use raw::Raw;
 pub use running::RunningProgram;
 pub use socks5::{Microsocks, Socks5Proxy};
+pub use web3::Web3;
 pub use wire_node::{Target, WireNode};

@@ -24,25 +24,7 @@ impl Geth {
     ///
     /// An error says what the machine lacks: Go, or the modules.
     pub(crate) fn build() -> Result<Self, String> {
-        let version = output(Command::new("go").arg("version"))?;
-        let sources = source_dir("geth");
-        let hash = hash_files(&sources, &["go", "mod", "sum"], &version);
-        let program = build_dir().join(format!("geth-{hash}"));
-        if !program.exists() {
-            // Resolving the imports fetches the modules and compiles nothing: what fails here is
-            // missing, and what fails below is a defect.
-            output(Command::new("go").args(["list", "-deps", "."]).current_dir(&sources))?;
-            let unfinished = program.with_extension(process::id().to_string());
-            output(
-                Command::new("go")
-                    .args(["build", "-buildvcs=false", "-o"])
-                    .args([unfinished.as_os_str(), ".".as_ref()])
-                    .current_dir(&sources),
-            )
-            .unwrap_or_else(|error| panic!("interop/geth does not compile: {error}"));
-            fs::rename(&unfinished, &program).expect("the target directory can be written");
-        }
-        Ok(Self { program })
+        Ok(Self { program: go_build("geth")? })
     }
 
     /// Starts a server with these flags; see `interop/geth/server.go`.
@@ -227,6 +209,31 @@ impl OurPrograms {
     }
 }
 
+/// Builds the Go module in the folder of this name unless the same sources were built before.
+///
+/// An error says what the machine lacks: Go, or the modules.
+pub(crate) fn go_build(name: &str) -> Result<PathBuf, String> {
+    let version = output(Command::new("go").arg("version"))?;
+    let sources = source_dir(name);
+    let hash = hash_files(&sources, &["go", "mod", "sum"], &version);
+    let program = build_dir().join(format!("{name}-{hash}"));
+    if !program.exists() {
+        // Resolving the imports fetches the modules and compiles nothing: what fails here is
+        // missing, and what fails below is a defect.
+        output(Command::new("go").args(["list", "-deps", "."]).current_dir(&sources))?;
+        let unfinished = program.with_extension(process::id().to_string());
+        output(
+            Command::new("go")
+                .args(["build", "-buildvcs=false", "-o"])
+                .args([unfinished.as_os_str(), ".".as_ref()])
+                .current_dir(&sources),
+        )
+        .unwrap_or_else(|error| panic!("interop/{name} does not compile: {error}"));
+        fs::rename(&unfinished, &program).expect("the target directory can be written");
+    }
+    Ok(program)
+}
+
 /// Builds with the profile of the test, and gives the profile's folder.
 pub(crate) fn cargo_build(arguments: &[&str]) -> Result<PathBuf, String> {
     let folder = profile_dir();
@@ -240,7 +247,7 @@ pub(crate) fn cargo_build(arguments: &[&str]) -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-fn source_dir(name: &str) -> PathBuf {
+pub(crate) fn source_dir(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
@@ -274,7 +281,7 @@ fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-fn hash_files(folder: &Path, endings: &[&str], version: &str) -> String {
+pub(crate) fn hash_files(folder: &Path, endings: &[&str], version: &str) -> String {
     let mut hash = Sha256::new_with_prefix(version);
     for path in files(folder, endings) {
         let content = fs::read(&path).expect("the sources can be read");

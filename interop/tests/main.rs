@@ -18,3 +18,4 @@ mod mixed;
 mod nat;
 mod programs;
 mod reach;
+mod rpc;
