@@ -18,12 +18,9 @@ mod failure;
 mod hex;
 mod interrupts;
 mod key;
-#[cfg_attr(not(test), expect(dead_code, reason = "`run` has no flags for it yet"))]
 mod metrics;
 mod network;
 mod output;
-#[expect(unused_imports, reason = "`run` has no flags for it yet")]
-#[cfg_attr(not(test), expect(dead_code, reason = "`run` has no flags for it yet"))]
 mod rpc;
 mod run;
 mod runtime;

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, io};
 
 use devp2p_core::{NodeId, NodeKey};
 use devp2p_peer::{Direction, Protocol};
-use devp2p_server::{Event, Events, FileNodeDb, Handle, Server, StartError};
+use devp2p_server::{Builder, Event, Events, FileNodeDb, Handle, Server, StartError};
 use tokio::sync::mpsc;
 use tracing::info;
 
@@ -15,8 +15,9 @@ use crate::{
     eth::{self, Chain, Eth, Version},
     failure::Failure,
     interrupts::Interrupts,
-    key,
+    key, metrics,
     output::{self, Line, Printer, Reporter, WAITING_LINES, reporter},
+    rpc,
     runtime::block_on,
 };
 
@@ -57,7 +58,15 @@ async fn serve(settings: Settings, key: NodeKey, chain: Option<Chain>) -> Result
     // Before anything else, so that a signal during the start is not lost.
     let mut interrupts = Interrupts::new().map_err(Failure::work)?;
     let (reporter, reports) = reporter();
-    let server = server(&settings, key, chain, &reporter)?;
+    let builder = builder(&settings, key, chain, &reporter)?;
+    let (builder, metrics) = match settings.metrics() {
+        Some(options) => {
+            let (recorder, running) = metrics::start(options).await?;
+            (builder.metrics(recorder), Some(running))
+        }
+        None => (builder, None),
+    };
+    let server = builder.build().map_err(Failure::arguments)?;
     let mut feed = Feed { events: server.events(), reports, waiting: VecDeque::new() };
     // A disk that does not answer keeps the start waiting.
     let started = tokio::select! {
@@ -66,8 +75,16 @@ async fn serve(settings: Settings, key: NodeKey, chain: Option<Chain>) -> Result
         started = server.start() => started,
     };
     let handle = started.map_err(|error| not_started(&settings, error))?;
+    let node = rpc::Node::new(handle.clone(), settings.datadir.clone());
+    let rpc = match rpc::start(settings.rpc(), node).await {
+        Ok(rpc) => rpc,
+        Err(failure) => {
+            handle.stop().await;
+            return Err(failure);
+        }
+    };
     let printer = Printer { json: settings.json };
-    print_ready(&printer, &handle)?;
+    print_ready(&printer, &handle, metrics.as_ref(), &rpc)?;
     let result = tokio::select! {
         biased;
         () = interrupts.next() => Ok(()),
@@ -75,6 +92,10 @@ async fn serve(settings: Settings, key: NodeKey, chain: Option<Chain>) -> Result
     };
     info!("Stopping");
     let (_, rest) = tokio::join!(handle.stop(), feed.print(&printer));
+    rpc.stop().await;
+    if let Some(metrics) = metrics {
+        metrics.stop().await;
+    }
     result.and(rest)
 }
 
@@ -90,12 +111,12 @@ fn not_started(settings: &Settings, error: StartError) -> Failure {
     }
 }
 
-fn server(
+fn builder(
     settings: &Settings,
     key: NodeKey,
     chain: Option<Chain>,
     reporter: &Reporter,
-) -> Result<Server, Failure> {
+) -> Result<Builder, Failure> {
     let mut config = settings.config(key.clone())?;
     let greeting = format!("hello from {}", config.name);
     config.protocols.push(Protocol::new(Demo::new(&greeting, reporter.clone())));
@@ -105,11 +126,11 @@ fn server(
             config.protocols.push(Protocol::new(Eth::new(version, chain, reporter.clone())));
         }
     }
-    let mut builder = Server::builder(key).configure(|it| *it = config);
-    if let Some(file) = &settings.node_database {
-        builder = builder.node_db(FileNodeDb::new(file));
-    }
-    builder.build().map_err(Failure::arguments)
+    let builder = Server::builder(key).configure(|it| *it = config);
+    Ok(match &settings.node_database {
+        Some(file) => builder.node_db(FileNodeDb::new(file)),
+        None => builder,
+    })
 }
 
 /// What there is to print, in an order that a reader can follow.
@@ -176,7 +197,12 @@ async fn next_report(
 const DROP: &str = "drop";
 
 /// Prints the node itself: as text, its enode URL and its record on a line each.
-fn print_ready(printer: &Printer, handle: &Handle) -> Result<(), Failure> {
+fn print_ready(
+    printer: &Printer,
+    handle: &Handle,
+    metrics: Option<&metrics::Running>,
+    rpc: &rpc::Running,
+) -> Result<(), Failure> {
     let info = handle.node_info();
     let (enode, enr) = (info.enode.to_enode(), info.enr.to_string());
     if !printer.json {
@@ -189,7 +215,11 @@ fn print_ready(printer: &Printer, handle: &Handle) -> Result<(), Failure> {
         .show_some("addr", info.listen_addr)
         .with("port", info.listen_addr.map(|addr| addr.port()))
         .with("udp", info.disc_addr.map(|addr| addr.port()))
-        .with("name", info.name);
+        .with("name", info.name)
+        .show_some("metrics", metrics.map(metrics::Running::addr))
+        .show_some("http", rpc.http())
+        .show_some("ws", rpc.ws())
+        .show_some("ipc", rpc.ipc().map(|path| path.display()));
     printer.print(&line)
 }
 

@@ -12,6 +12,8 @@ use crate::{
     args::{KeyArgs, SearchArgs, Versions, parse_static},
     eth::ForkId,
     hex,
+    metrics::MetricsArgs,
+    rpc::RpcArgs,
 };
 
 /// The options of `run` as one source tells them: the command line, or a variable of the environment.
@@ -44,6 +46,10 @@ pub(crate) struct RunArgs {
     discovery: DiscoveryArgs,
     #[command(flatten, next_help_heading = "Chain")]
     eth: EthArgs,
+    #[command(flatten, next_help_heading = "Metrics")]
+    metrics: MetricsArgs,
+    #[command(flatten, next_help_heading = "RPC")]
+    rpc: RpcArgs,
 }
 
 #[derive(Debug, Default, Args)]
@@ -156,6 +162,11 @@ impl RunArgs {
         self.addresses.apply(settings);
         self.discovery.apply(settings);
         self.eth.apply(settings);
+        let MetricsArgs { metrics, metrics_addr, metrics_port } = self.metrics;
+        put(&mut settings.metrics, metrics);
+        put(&mut settings.metrics_host, metrics_addr);
+        put(&mut settings.metrics_port, metrics_port);
+        settings.rpc.merge(self.rpc);
     }
 }
 

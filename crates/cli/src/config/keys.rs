@@ -2,7 +2,7 @@
 
 use super::{
     Settings,
-    value::{Kind, Value, Wrong, boolean, number, parsed, path, text, word},
+    value::{Kind, Value, Wrong, boolean, host, number, parsed, path, text, word},
 };
 use crate::{
     args::{parse_bootnode, parse_static},
@@ -88,19 +88,14 @@ impl<T> Place for Field<T> {
 
 /// All tables, in the order in which they are written. The first is the file itself.
 pub(super) fn tables() -> Vec<Table> {
-    vec![root(), node(), p2p(), eth(), devp2p()]
+    vec![root(), node(), p2p(), metrics(), eth(), devp2p()]
 }
 
 /// Stands among the ignored keys for all that are not known.
 pub(super) const ANY: &str = "*";
 
 const fn root() -> Table {
-    Table {
-        name: "",
-        about: "",
-        keys: Vec::new(),
-        ignored: &["Dashboard", "Ethstats", "Metrics", "Shh"],
-    }
+    Table { name: "", about: "", keys: Vec::new(), ignored: &["Dashboard", "Ethstats", "Shh"] }
 }
 
 fn node() -> Table {
@@ -258,6 +253,41 @@ fn p2p_keys() -> Vec<Key> {
             "Make an event of every message, for those who subscribe to peer events.",
         ),
     ]
+}
+
+fn metrics() -> Table {
+    Table {
+        name: "Metrics",
+        about: "Metrics for Prometheus over HTTP, at the path /debug/metrics/prometheus.",
+        keys: vec![
+            Key::new("Enabled", boolean(), |it| &mut it.metrics, "Serve them."),
+            Key::new(
+                "HTTP",
+                host(),
+                |it| &mut it.metrics_host,
+                "The address to serve them at: whoever can reach it can read them.",
+            ),
+            Key::new(
+                "Port",
+                number(0, u16::MAX),
+                |it| &mut it.metrics_port,
+                "The port to serve them at; 0 takes a free one.",
+            ),
+        ],
+        ignored: &[
+            "EnableInfluxDB",
+            "EnableInfluxDBV2",
+            "InfluxDBBucket",
+            "InfluxDBDatabase",
+            "InfluxDBEndpoint",
+            "InfluxDBInterval",
+            "InfluxDBOrganization",
+            "InfluxDBPassword",
+            "InfluxDBTags",
+            "InfluxDBToken",
+            "InfluxDBUsername",
+        ],
+    }
 }
 
 /// Networks in CIDR notation, and at least one.

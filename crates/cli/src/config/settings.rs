@@ -1,6 +1,11 @@
 //! What `devp2p run` runs with.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use devp2p_core::{DiscoveryVersion, NetRestrict, Node, NodeKey};
 use devp2p_dnsdisc::Link;
@@ -12,7 +17,9 @@ use crate::{
     args::KeyArgs,
     eth::{Chain, ForkId},
     failure::Failure,
+    metrics,
     network::Network,
+    rpc::{self, RpcArgs},
 };
 
 /// What the node runs with, once every source of options has been heard. What is `None` is not
@@ -42,6 +49,11 @@ pub(crate) struct Settings {
     pub(crate) nat: Nat,
     pub(crate) enable_msg_events: bool,
 
+    pub(crate) metrics: bool,
+    pub(crate) metrics_host: IpAddr,
+    pub(crate) metrics_port: u16,
+    pub(crate) rpc: RpcArgs,
+
     pub(crate) dns_lists: Option<Vec<Link>>,
     pub(crate) network: Option<Network>,
     pub(crate) network_id: Option<u64>,
@@ -56,6 +68,7 @@ impl Default for Settings {
     /// The server's defaults, which are geth's, and its way through a NAT.
     fn default() -> Self {
         let config = Config::default();
+        let metrics = metrics::Options::default().addr;
         let small = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
         Self {
             datadir: None,
@@ -78,6 +91,10 @@ impl Default for Settings {
             disc_addr: Bind(config.disc_addr),
             nat: Nat::Any,
             enable_msg_events: config.enable_msg_events,
+            metrics: false,
+            metrics_host: metrics.ip(),
+            metrics_port: metrics.port(),
+            rpc: RpcArgs::default(),
             dns_lists: None,
             network: None,
             network_id: None,
@@ -142,6 +159,17 @@ impl Settings {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// Where to answer RPC.
+    pub(crate) fn rpc(&self) -> rpc::Options {
+        self.rpc.options(self.datadir.as_deref())
+    }
+
+    /// Where to serve metrics, if that is asked for.
+    pub(crate) fn metrics(&self) -> Option<metrics::Options> {
+        let addr = SocketAddr::new(self.metrics_host, self.metrics_port);
+        self.metrics.then_some(metrics::Options { addr })
     }
 
     /// The chain to speak eth for, where one is told: the network's, each of its parts replaced by

@@ -1,6 +1,12 @@
 //! Values as they are written in a file.
 
-use std::{fmt, ops::Range, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    ops::Range,
+    path::PathBuf,
+    str::FromStr,
+};
 
 use toml::{Spanned, de::DeValue};
 
@@ -125,6 +131,14 @@ where
     T::Err: fmt::Display,
 {
     parsed(str::parse)
+}
+
+/// An address of this machine, for which geth writes `localhost` too.
+pub(super) fn host() -> Kind<IpAddr> {
+    parsed(|text| match text {
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        text => text.parse().map_err(|_| "wants an IP address, or localhost"),
+    })
 }
 
 /// A path; an empty one, as geth writes it, says that none is told.

@@ -19,6 +19,8 @@ mod key;
 mod memory;
 mod metrics;
 #[cfg(unix)]
+mod rpc;
+#[cfg(unix)]
 mod run;
 #[cfg(unix)]
 mod talk;
