@@ -87,8 +87,8 @@ struct PeerArgs {
     /// The only networks to connect with, as in 10.0.0.0/8,fd00::/8
     #[arg(long, value_name = "CIDR,..")]
     netrestrict: Option<NetRestrict>,
-    /// The SOCKS5 proxy to dial through: socks5://[USER:PASSWORD@]HOST[:PORT]. Discovery and lists
-    /// in DNS do not go through it
+    /// The SOCKS5 proxy to dial through, as in socks5://USER:PASSWORD@HOST:PORT, of which the host
+    /// alone is needed. Discovery and lists in DNS do not go through it
     #[arg(long, value_name = "URL")]
     proxy: Option<Proxy>,
 }
