@@ -1,5 +1,9 @@
 //! The keys of a configuration file: each with its place in the settings.
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use devp2p_core::NetRestrict;
+
 use super::{
     Settings,
     value::{Kind, Value, Wrong, boolean, host, number, parsed, path, text, word},
@@ -8,7 +12,6 @@ use crate::{
     args::{parse_bootnode, parse_static},
     hex::{self, Hex},
 };
-use devp2p_core::NetRestrict;
 
 /// A table of a configuration file.
 pub(super) struct Table {
@@ -50,6 +53,16 @@ impl Key {
         Self { name, about, example: "", place: Box::new(Field { kind, field }) }
     }
 
+    /// The key whose value is in more than one field.
+    fn placed(
+        name: &'static str,
+        place: impl Place,
+        about: &'static str,
+        example: &'static str,
+    ) -> Self {
+        Self { name, about, example, place: Box::new(place) }
+    }
+
     /// The key whose value may not be set, and an example of one.
     fn optional<T: 'static>(
         name: &'static str,
@@ -63,7 +76,7 @@ impl Key {
 }
 
 /// Where the value of a key is kept.
-trait Place {
+trait Place: 'static {
     fn read(&self, settings: &mut Settings, value: &Value<'_>) -> Result<(), Wrong>;
 
     fn write(&self, settings: &mut Settings) -> Option<String>;
@@ -75,7 +88,7 @@ struct Field<T> {
     field: fn(&mut Settings) -> &mut T,
 }
 
-impl<T> Place for Field<T> {
+impl<T: 'static> Place for Field<T> {
     fn read(&self, settings: &mut Settings, value: &Value<'_>) -> Result<(), Wrong> {
         *(self.field)(settings) = (self.kind.read)(value)?;
         Ok(())
@@ -83,6 +96,49 @@ impl<T> Place for Field<T> {
 
     fn write(&self, settings: &mut Settings) -> Option<String> {
         (self.kind.write)((self.field)(settings))
+    }
+}
+
+/// Where a service of RPC is asked for: at an address, or with an empty text not at all.
+struct Site {
+    is_on: fn(&mut Settings) -> &mut Option<bool>,
+    ip: fn(&mut Settings) -> &mut Option<IpAddr>,
+}
+
+impl Place for Site {
+    fn read(&self, settings: &mut Settings, value: &Value<'_>) -> Result<(), Wrong> {
+        let is_on = value.get_ref().as_str() != Some("");
+        if is_on {
+            *(self.ip)(settings) = Some((host().read)(value)?);
+        }
+        *(self.is_on)(settings) = Some(is_on);
+        Ok(())
+    }
+
+    fn write(&self, settings: &mut Settings) -> Option<String> {
+        let is_on = (self.is_on)(settings).unwrap_or(false);
+        let ip = (self.ip)(settings).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let address = if is_on { ip.to_string() } else { String::new() };
+        (text().write)(&address)
+    }
+}
+
+/// The path of the Unix socket, or an empty text for none.
+struct Socket;
+
+impl Place for Socket {
+    fn read(&self, settings: &mut Settings, value: &Value<'_>) -> Result<(), Wrong> {
+        let file = (path().read)(value)?;
+        settings.rpc.ipcdisable = Some(file.is_none());
+        settings.rpc.ipcpath = file;
+        Ok(())
+    }
+
+    fn write(&self, settings: &mut Settings) -> Option<String> {
+        if settings.rpc.ipcdisable == Some(true) {
+            return (text().write)(&String::new());
+        }
+        (path().write)(&settings.rpc.ipcpath)
     }
 }
 
@@ -102,14 +158,7 @@ fn node() -> Table {
     Table {
         name: "Node",
         about: "The node and its services.",
-        keys: vec![Key::optional(
-            "DataDir",
-            path(),
-            |it| &mut it.datadir,
-            "The folder of this node, made where there is none: nodekey (the key, made likewise), nodes\n\
-             (the node database), static-nodes.json and trusted-nodes.json (lists of enode URLs).",
-            "\"devp2p-data\"",
-        )],
+        keys: node_keys(),
         ignored: &[
             "AllowUnprotectedTxs",
             "AuthAddr",
@@ -123,7 +172,6 @@ fn node() -> Table {
             "GraphQLCors",
             "GraphQLVirtualHosts",
             "HTTPBodyLimit",
-            "HTTPModules",
             "HTTPPathPrefix",
             "HTTPTimeouts",
             "InsecureUnlockAllowed",
@@ -136,10 +184,90 @@ fn node() -> Table {
             "UseLightweightKDF",
             "UserIdent",
             "WSExposeAll",
-            "WSModules",
             "WSPathPrefix",
         ],
     }
+}
+
+fn node_keys() -> Vec<Key> {
+    vec![
+        Key::optional(
+            "DataDir",
+            path(),
+            |it| &mut it.datadir,
+            "The folder of this node, made where there is none: nodekey (the key, made likewise), nodes\n\
+             (the node database), static-nodes.json and trusted-nodes.json (lists of enode URLs).",
+            "\"devp2p-data\"",
+        ),
+        Key::placed(
+            "IPCPath",
+            Socket,
+            "The Unix socket that answers JSON-RPC of all APIs, for this user alone: a name without a slash\n\
+             is one in DataDir, \"\" has none. devp2p.ipc in DataDir unless told.",
+            "\"devp2p.ipc\"",
+        ),
+        Key::placed(
+            "HTTPHost",
+            Site { is_on: |it| &mut it.rpc.http, ip: |it| &mut it.rpc.http_addr },
+            "The address to answer JSON-RPC over HTTP at; \"\" does not.",
+            "",
+        ),
+        Key::optional(
+            "HTTPPort",
+            number(0, u16::MAX).optional(),
+            |it| &mut it.rpc.http_port,
+            "Its port; 0 takes a free one.",
+            "8545",
+        ),
+        Key::optional(
+            "HTTPModules",
+            text().list().optional(),
+            |it| &mut it.rpc.http_api,
+            "What can be called over HTTP, of \"admin\", \"debug\", \"net\" and \"web3\".",
+            "[\"net\", \"web3\"]",
+        ),
+        Key::optional(
+            "HTTPVirtualHosts",
+            text().list().optional(),
+            |it| &mut it.rpc.http_vhosts,
+            "The names by which a client may call this machine, over HTTP and WebSocket; \"*\" for any.",
+            "[\"localhost\"]",
+        ),
+        Key::optional(
+            "HTTPCors",
+            text().list().optional(),
+            |it| &mut it.rpc.http_corsdomain,
+            "The sites of which pages may call over HTTP; \"*\" for any.",
+            "[\"https://example.org\"]",
+        ),
+        Key::placed(
+            "WSHost",
+            Site { is_on: |it| &mut it.rpc.ws, ip: |it| &mut it.rpc.ws_addr },
+            "The address to answer JSON-RPC over WebSocket at; \"\" does not.",
+            "",
+        ),
+        Key::optional(
+            "WSPort",
+            number(0, u16::MAX).optional(),
+            |it| &mut it.rpc.ws_port,
+            "Its port, which may be that of HTTP; 0 takes a free one.",
+            "8546",
+        ),
+        Key::optional(
+            "WSModules",
+            text().list().optional(),
+            |it| &mut it.rpc.ws_api,
+            "What can be called over WebSocket, as with HTTPModules.",
+            "[\"net\", \"web3\"]",
+        ),
+        Key::optional(
+            "WSOrigins",
+            text().list().optional(),
+            |it| &mut it.rpc.ws_origins,
+            "The sites of which pages may call over WebSocket; \"*\" for any.",
+            "[\"https://example.org\"]",
+        ),
+    ]
 }
 
 fn p2p() -> Table {

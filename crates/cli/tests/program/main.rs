@@ -7,6 +7,8 @@
 )]
 
 mod arguments;
+#[cfg(unix)]
+mod config;
 mod devnet;
 #[cfg(unix)]
 mod discovery;
