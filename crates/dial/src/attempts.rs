@@ -53,6 +53,11 @@ impl Attempts {
         self.by_node.get_mut(&id)
     }
 
+    /// All of them, in the order of the nodes' ids.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Attempt> {
+        self.by_node.values()
+    }
+
     pub(crate) fn any(&self, kind: DialKind) -> bool {
         self.by_node.values().any(|attempt| attempt.kind == kind)
     }

@@ -12,6 +12,12 @@ use crate::deadlines::{Deadlines, after};
 /// limits, in about a megabyte. Beyond it the one that may be dialed soonest is forgotten.
 pub(crate) const MAX_FAILING: usize = 8_192;
 
+/// How many useless nodes are remembered: most of the nodes of other chains that one finds in the
+/// discovery that all share, in about three megabytes. Beyond it the one that may be dialed soonest
+/// is forgotten: whoever makes ids without end gets the first delay for each, and cannot push out
+/// those that wait longer.
+pub(crate) const MAX_USELESS: usize = 16_384;
+
 /// The delay after that many failures in a row: the first, doubled each time, up to the last.
 pub(crate) fn delay(range: &RangeInclusive<Duration>, failures: u32) -> Duration {
     let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -48,34 +54,41 @@ impl Backoff {
     }
 }
 
-/// The dynamic nodes whose dials failed.
-#[derive(Debug, Default)]
+/// The dynamic nodes whose dials led to nothing, and until when they are left alone.
+#[derive(Debug)]
 pub(crate) struct Failing {
     failures: BTreeMap<NodeId, u32>,
     until: Deadlines,
+    /// How many are remembered.
+    most: usize,
 }
 
 impl Failing {
-    /// A dial failed. Unless `grow`, it counts as the first failure.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { failures: BTreeMap::new(), until: Deadlines::default(), most }
+    }
+
+    /// A dial failed. Unless `grow`, it counts as the first failure. With `rng`, a random part of
+    /// the delay, up to a half, is taken off.
     pub(crate) fn record(
         &mut self,
         now: Instant,
         id: NodeId,
         grow: bool,
         range: &RangeInclusive<Duration>,
-        rng: &mut Rng,
+        rng: Option<&mut Rng>,
     ) {
         self.forget_stale(now, *range.end());
-        let before = self.failures.get(&id).copied().unwrap_or(0);
+        let before = self.failures(id);
         let failures = if grow { before.saturating_add(1) } else { before.max(1) };
-        if before == 0 && self.failures.len() >= MAX_FAILING {
+        if before == 0 && self.failures.len() >= self.most {
             self.forget_first();
         }
         let longest = delay(range, failures);
-        let until =
-            after(now, random(&(longest.checked_div(2).unwrap_or_default()..=longest), rng));
+        let shortest = longest.checked_div(2).unwrap_or_default();
+        let wait = rng.map_or(longest, |rng| random(&(shortest..=longest), rng));
         self.failures.insert(id, failures);
-        self.until.set(id, until, 0);
+        self.until.set(id, after(now, wait), 0);
     }
 
     pub(crate) fn forget(&mut self, id: NodeId) {
@@ -86,6 +99,11 @@ impl Failing {
     /// The end of the delay where it has not come yet.
     pub(crate) fn pending(&self, id: NodeId, now: Instant) -> Option<Instant> {
         self.until.pending(id, now)
+    }
+
+    /// How often in a row its dials failed, as far as is remembered.
+    pub(crate) fn failures(&self, id: NodeId) -> u32 {
+        self.failures.get(&id).copied().unwrap_or_default()
     }
 
     /// Forgets nodes that could have been dialed again for as long as the longest delay.
@@ -140,19 +158,35 @@ mod tests {
     #[test]
     fn the_failing_nodes_remembered_are_bounded() {
         let (now, mut rng) = (start(), Rng::from_seed([3; 32]));
-        let mut failing = Failing::default();
+        let mut failing = Failing::new(MAX_FAILING);
         for _ in 0..8 {
-            failing.record(now, id(0), true, &RANGE, &mut rng);
+            failing.record(now, id(0), true, &RANGE, Some(&mut rng));
         }
         for number in 1..=2 * MAX_FAILING {
-            failing.record(now, id(number), true, &RANGE, &mut rng);
+            failing.record(now, id(number), true, &RANGE, Some(&mut rng));
             assert!(failing.failures.len() <= MAX_FAILING);
         }
         assert_eq!(failing.failures.len(), failing.until.len());
         assert!(failing.pending(id(0), now).is_some(), "the worst are remembered longest");
 
-        failing.record(now + Duration::from_hours(3), id(1), true, &RANGE, &mut rng);
+        failing.record(now + Duration::from_hours(3), id(1), true, &RANGE, Some(&mut rng));
         assert_eq!(failing.failures.len(), 1, "what is long past is forgotten");
+    }
+
+    #[test]
+    fn useless_nodes_that_wait_long_are_not_pushed_out() {
+        let now = start();
+        let range = Duration::from_mins(10)..=Duration::from_hours(24);
+        let mut useless = Failing::new(MAX_USELESS);
+        useless.record(now, id(0), true, &range, None);
+        useless.record(now, id(0), true, &range, None);
+        for number in 1..=2 * MAX_USELESS {
+            useless.record(now, id(number), true, &range, None);
+        }
+        assert_eq!((useless.failures.len(), useless.until.len()), (MAX_USELESS, MAX_USELESS));
+        assert_eq!(useless.pending(id(0), now), Some(now + Duration::from_mins(20)));
+        assert_eq!(useless.pending(id(1), now), None, "it would have been dialed soonest");
+        assert_eq!((useless.failures(id(0)), useless.failures(id(1))), (2, 0));
     }
 
     #[test]

@@ -46,6 +46,10 @@ pub struct Config {
     /// How long any other node waits after a dial that failed, at most: the first and the longest
     /// delay. It doubles, and a random part, up to a half, is taken off.
     pub dynamic_backoff: RangeInclusive<Duration>,
+    /// How long a node that was of no use when we dialed it is no candidate: the first and the
+    /// longest time. It doubles with each dial, and a session of use ends it. Static nodes and
+    /// bootnodes are wanted all the same: they wait for `static_backoff`.
+    pub useless_backoff: RangeInclusive<Duration>,
     /// How long to wait after a failed attempt to find a node's address: the first and the longest
     /// delay. It doubles.
     pub resolve_backoff: RangeInclusive<Duration>,
@@ -82,6 +86,7 @@ impl Config {
             history: Duration::from_secs(35),
             static_backoff: Duration::from_secs(35)..=Duration::from_mins(2),
             dynamic_backoff: Duration::from_mins(1)..=Duration::from_hours(1),
+            useless_backoff: Duration::from_mins(10)..=Duration::from_hours(24),
             resolve_backoff: Duration::from_mins(1)..=Duration::from_hours(1),
             resolve_timeout: Duration::from_secs(30),
             collision_backoff: Duration::from_secs(1)..=Duration::from_secs(3),

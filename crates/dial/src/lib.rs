@@ -47,6 +47,12 @@
 //! - **Candidates** are dialed while dialed peers and dials in flight, those of static nodes
 //!   included, are fewer than `max_dialed`: so the share of inbound peers stays free, and thousands
 //!   of static nodes leave no room for candidates. After a failure they wait up to an hour.
+//! - **Useless nodes**, those that share no capability with us or are of another network, are no
+//!   candidates for 10 min, and for twice as long each time that they are found to be so again, up
+//!   to 24 h ([`useless_backoff`](Config::useless_backoff)). A session that lasts ends that. Only
+//!   what a node said itself, after it had proved its key on a connection that we dialed, counts:
+//!   so nobody can have another node left alone. Static nodes and bootnodes are dialed all the
+//!   same, as after any failure.
 //! - **Anchors**, good peers from before a restart, are dialed before any candidate, and once more
 //!   after a failure. They are in slots of candidates.
 //! - **Networks.** Of the nodes that nobody configured, no more than
@@ -75,10 +81,12 @@ mod config;
 mod deadlines;
 mod networks;
 mod peers;
+mod refusal;
 mod scheduler;
 mod target;
 mod types;
 
 pub use config::Config;
+pub use refusal::{Refusal, RefusalCause};
 pub use scheduler::{MAX_ANCHORS, Scheduler};
-pub use types::{DialId, DialKind, Input, Outcome, Output, Refusal, Stats};
+pub use types::{DialId, DialKind, Dialing, Input, Outcome, Outlook, Output, Stats, Status};

@@ -1,5 +1,6 @@
 mod checks;
 mod search;
+mod status;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,9 +11,9 @@ use std::{
 use devp2p_core::{Node, NodeId, Rng};
 
 use crate::{
-    Config, DialId, DialKind, Input, Outcome, Output, Refusal, Stats,
+    Config, DialId, DialKind, Input, Outcome, Output, Refusal,
     attempts::{Attempt, Attempts, Stage},
-    backoff::Failing,
+    backoff::{Failing, MAX_FAILING, MAX_USELESS},
     deadlines::{Deadlines, after},
     networks::Networks,
     peers::{Peer, Peers},
@@ -80,6 +81,8 @@ pub struct Scheduler {
     history: Deadlines,
     /// Dynamic nodes whose dials failed.
     failing: Failing,
+    /// Nodes that were of no use when they were dialed.
+    useless: Failing,
     /// When to look for a bootnode to dial again.
     bootstrap_at: Option<Instant>,
     tried: usize,
@@ -108,7 +111,8 @@ impl Scheduler {
             held: BTreeMap::new(),
             queue: Deadlines::default(),
             history: Deadlines::default(),
-            failing: Failing::default(),
+            failing: Failing::new(MAX_FAILING),
+            useless: Failing::new(MAX_USELESS),
             bootstrap_at: None,
             tried: 0,
             stats_at,
@@ -139,7 +143,8 @@ impl Scheduler {
                 }
                 self.peer_added(now, id, dialed, kind);
             }
-            Input::PeerRemoved { id } => self.peer_removed(now, id),
+            Input::PeerRemoved { id } => self.peer_removed(now, id, false),
+            Input::PeerUseless { id } => self.peer_removed(now, id, true),
             Input::PeerCollided { id } => self.peer_collided(now, id),
             Input::Refused { id } => self.settle_dial(id, Outcome::Refused),
             Input::PendingInbound { id } => self.pending_inbound(now, id),
@@ -225,17 +230,6 @@ impl Scheduler {
                 .or_else(|| (!self.may_begin()).then_some(Refusal::NoSlot)),
         }
     }
-
-    /// Numbers for the log.
-    pub fn stats(&self) -> Stats {
-        Stats {
-            peers: self.peers.len(),
-            dialed: self.peers.dialed(),
-            dialing: self.attempts.len(),
-            tried: self.tried,
-            statics: self.statics,
-        }
-    }
 }
 
 /// What the inputs do.
@@ -252,12 +246,16 @@ impl Scheduler {
         self.requeue(now, id);
     }
 
-    fn peer_removed(&mut self, now: Instant, id: NodeId) {
+    fn peer_removed(&mut self, now: Instant, id: NodeId, is_useless: bool) {
         let Some(peer) = self.peers.remove(now, id) else { return };
-        if matches!(peer.kind, Some(kind) if kind != DialKind::Static) {
-            // A node without room for us often says so only after its Hello.
-            let short = now.saturating_duration_since(peer.since) < self.config.history;
-            if short { self.record_failure(now, id) } else { self.failing.forget(id) }
+        // A node without room for us often says so only after its Hello.
+        let short = now.saturating_duration_since(peer.since) < self.config.history;
+        if !is_useless && !short {
+            self.failing.forget(id);
+            self.useless.forget(id);
+        } else if matches!(peer.kind, Some(kind) if kind != DialKind::Static) && !self.is_static(id)
+        {
+            if is_useless { self.record_useless(now, id) } else { self.record_failure(now, id) }
         }
         if let Some(target) = self.targets.get_mut(&id) {
             target.parted();
@@ -298,6 +296,7 @@ impl Scheduler {
         self.tried = self.tried.saturating_add(1);
         let outcome = match (attempt.settled, outcome) {
             (_, Outcome::Collided) => Outcome::Collided,
+            (Some(Outcome::Refused), Outcome::Useless) => Outcome::Useless,
             (settled, outcome) => settled.unwrap_or(outcome),
         };
         let id = attempt.node.id();
@@ -356,6 +355,7 @@ impl Scheduler {
         }
         self.held.remove(&id);
         self.failing.forget(id);
+        self.useless.forget(id);
         self.networks.leave(id);
         self.requeue(now, id);
         let target = self.targets.get(&id);
@@ -374,6 +374,7 @@ impl Scheduler {
         self.statics = self.statics.saturating_sub(1);
         self.history.remove(id);
         self.failing.forget(id);
+        self.useless.forget(id);
         self.attempts.take_search(id);
         self.requeue(now, id);
     }
@@ -505,10 +506,15 @@ impl Scheduler {
             }
         } else {
             target.failed(attempt.started, &self.config);
+            let is_useless = outcome == Outcome::Useless;
             let again = attempt.kind == DialKind::Anchor && target.failures() < ANCHOR_DIALS;
-            if !target.is_static && again && !self.peers.contains(id) {
+            if target.is_static || attempt.kind == DialKind::Static {
+                // It waits as a target.
+            } else if is_useless {
+                self.record_useless(now, id);
+            } else if again && !self.peers.contains(id) {
                 self.held.insert(id, attempt.kind);
-            } else if !target.is_static && attempt.kind != DialKind::Static {
+            } else {
                 self.record_failure(now, id);
             }
         }
@@ -518,7 +524,14 @@ impl Scheduler {
     fn record_failure(&mut self, now: Instant, id: NodeId) {
         // Without any peer a failure may well be that of our own network.
         let grow = self.peers.len() > 0;
-        self.failing.record(now, id, grow, &self.config.dynamic_backoff, &mut self.rng);
+        let rng = Some(&mut self.rng);
+        self.failing.record(now, id, grow, &self.config.dynamic_backoff, rng);
+    }
+
+    /// The node said so itself, so that our own network is not to blame.
+    fn record_useless(&mut self, now: Instant, id: NodeId) {
+        self.failing.forget(id);
+        self.useless.record(now, id, true, &self.config.useless_backoff, None);
     }
 
     /// Puts a node where it belongs after something happened to it.

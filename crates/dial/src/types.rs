@@ -1,6 +1,8 @@
-use std::{fmt, net::SocketAddr, time::Instant};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use devp2p_core::{Node, NodeId};
+
+use crate::Refusal;
 
 /// Names one dial, from [`Output::Dial`] to [`Input::DialDone`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +86,12 @@ pub enum Input {
         /// The node.
         id: NodeId,
     },
+    /// The node is no longer a peer, and was of no use: one of both sides said so soon after the
+    /// start. Comes in the place of [`Input::PeerRemoved`].
+    PeerUseless {
+        /// The node.
+        id: NodeId,
+    },
     /// The set-up of a connection to a node that we dialed was refused at a checkpoint.
     Refused {
         /// The node.
@@ -131,6 +139,10 @@ pub enum Outcome {
     Added,
     /// One side refused the other after the secure handshake, for instance for want of a slot.
     Refused,
+    /// One side refused the other after the secure handshake because it is of no use to it: they
+    /// share no capability. It is no candidate for
+    /// [`useless_backoff`](crate::Config::useless_backoff).
+    Useless,
     /// There was no connection.
     ConnectFailed,
     /// A handshake failed.
@@ -173,74 +185,6 @@ pub enum Output {
     Stats(Stats),
 }
 
-/// Why a node is not dialed. Listed in the order of the checks: the first that holds is told, of
-/// [`RecentlyDialed`](Self::RecentlyDialed) and [`BackingOff`](Self::BackingOff) the one that lasts
-/// longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// The scheduler was stopped.
-    Stopped,
-    /// Only static nodes are dialed.
-    DialingOff,
-    /// The static list, or that of the bootnodes, is full.
-    ListFull,
-    /// It is in the static list, and dialed from there.
-    IsStatic,
-    /// It is ourselves.
-    SelfDial,
-    /// It has an address, but no TCP port.
-    NoPort,
-    /// It has no address, or none was found.
-    NoAddress,
-    /// A dial, or a search for its address, is in flight.
-    AlreadyDialing,
-    /// It is a peer.
-    AlreadyConnected,
-    /// A connection from it is being set up.
-    PendingInbound,
-    /// Its address is outside of the networks that may be dialed.
-    NetRestrict,
-    /// It was dialed a short while ago.
-    RecentlyDialed {
-        /// When it may be dialed again.
-        until: Instant,
-    },
-    /// Dials to it, or searches for its address, failed.
-    BackingOff {
-        /// When it may be dialed again.
-        until: Instant,
-    },
-    /// As many nodes of its network are dialed, or peers that we dialed, as may be.
-    PrefixLimit,
-    /// As many dials are in flight, or peers dialed, or dials remembered, as may be.
-    NoSlot,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stopped => "the scheduler was stopped",
-            Self::DialingOff => "only static nodes are dialed",
-            Self::ListFull => "the list is full",
-            Self::IsStatic => "is in the static list",
-            Self::SelfDial => "is self",
-            Self::NoPort => "node does not provide a tcp port",
-            Self::NoAddress => "no address is known",
-            Self::AlreadyDialing => "already dialing",
-            Self::AlreadyConnected => "already connected",
-            Self::PendingInbound => "peer has a pending inbound connection",
-            Self::NetRestrict => "not contained in the netrestrict list",
-            Self::RecentlyDialed { .. } => "recently dialed",
-            Self::BackingOff { .. } => "backing off",
-            Self::PrefixLimit => "too many nodes of its network are dialed",
-            Self::NoSlot => "no free slot",
-        })
-    }
-}
-
-impl std::error::Error for Refusal {}
-
 /// Numbers for the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -255,4 +199,48 @@ pub struct Stats {
     pub tried: usize,
     /// Nodes in the static list.
     pub statics: usize,
+}
+
+/// How it stands with the dials.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// How many dialed peers are wanted, static nodes apart.
+    pub max_dialed: usize,
+    /// Peers that we dialed.
+    pub dialed: usize,
+    /// How many candidates there is room for.
+    pub wanted: usize,
+    /// What is under way, in the order of the nodes' ids.
+    pub dialing: Vec<Dialing>,
+}
+
+/// A dial that is under way, or the search for the address that comes before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dialing {
+    /// The node, with the address where it is dialed.
+    pub node: Node,
+    /// Why it is dialed.
+    pub kind: DialKind,
+    /// How long ago the dial or the search began.
+    pub since: Duration,
+}
+
+impl Dialing {
+    /// A dial of `node` that began so long ago.
+    pub const fn new(node: Node, kind: DialKind, since: Duration) -> Self {
+        Self { node, kind, since }
+    }
+}
+
+/// What earlier dials of a node mean for the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outlook {
+    /// How many dials in a row led to no peer, or to none of use.
+    pub failures: u32,
+    /// How long it is until the node may be dialed again; `None` where nothing of the past forbids
+    /// it now.
+    pub retry_in: Option<Duration>,
 }

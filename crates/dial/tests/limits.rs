@@ -29,6 +29,7 @@ enum Step {
     Inbound(u8),
     Gone(u8),
     GoneByCollision(u8),
+    GoneAsUseless(u8),
     Pending(u8),
     PendingDone(u8),
     Refused(u8),
@@ -46,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         prop::sample::select(vec![
             Outcome::Added,
             Outcome::Refused,
+            Outcome::Useless,
             Outcome::ConnectFailed,
             Outcome::HandshakeFailed,
             Outcome::Collided,
@@ -60,6 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => node().prop_map(Step::Inbound),
         3 => node().prop_map(Step::Gone),
         1 => node().prop_map(Step::GoneByCollision),
+        1 => node().prop_map(Step::GoneAsUseless),
         1 => node().prop_map(Step::Pending),
         1 => node().prop_map(Step::PendingDone),
         1 => node().prop_map(Step::Refused),
@@ -114,6 +117,8 @@ struct Model {
     networks: BTreeMap<NodeId, Prefix>,
     /// When a node may be dialed again.
     past: BTreeMap<NodeId, Instant>,
+    /// Until when a node is no candidate.
+    useless: BTreeMap<NodeId, Instant>,
     log: Vec<String>,
 }
 
@@ -146,6 +151,7 @@ impl Model {
             max_dialed_per_prefix,
             networks: BTreeMap::new(),
             past: BTreeMap::new(),
+            useless: BTreeMap::new(),
             log: Vec::new(),
         };
         model.check();
@@ -172,6 +178,7 @@ impl Model {
                 assert!(result.is_ok() || self.scheduler.wanted_candidates() == wanted);
             }
             Step::AddStatic(number) => {
+                self.useless.remove(&self.id(number));
                 self.networks.remove(&self.id(number));
                 self.input(Input::AddStatic(node(number)));
             }
@@ -179,6 +186,7 @@ impl Model {
                 let id = self.id(number);
                 if self.scheduler.is_static(id) {
                     self.past.remove(&id);
+                    self.useless.remove(&id);
                     self.renewing.remove(&id);
                 }
                 self.input(Input::RemoveStatic(id));
@@ -191,6 +199,7 @@ impl Model {
             }
             Step::Gone(number) => {
                 let id = self.id(number);
+                self.useless.remove(&id);
                 self.peers.remove(&id);
                 self.input(Input::PeerRemoved { id });
             }
@@ -200,6 +209,12 @@ impl Model {
                     self.past.remove(&id);
                 }
                 self.input(Input::PeerCollided { id });
+            }
+            Step::GoneAsUseless(number) => {
+                let id = self.id(number);
+                self.peers.remove(&id);
+                self.input(Input::PeerUseless { id });
+                self.note_useless(number);
             }
             Step::Pending(number) => self.input(Input::PendingInbound { id: self.id(number) }),
             Step::PendingDone(number) => {
@@ -227,6 +242,8 @@ impl Model {
                 self.lost = (outcome == Outcome::ConnectFailed).then_some(id);
                 self.ended.push(dial);
                 self.input(Input::DialDone { dial, outcome });
+                let number = self.nodes.iter().position(|node| node.id() == id).unwrap();
+                self.note_useless(u8::try_from(number).unwrap());
             }
             Step::EndAgain(pick, outcome) => {
                 if let Some(&dial) = self.ended.get(usize::from(pick)) {
@@ -241,6 +258,12 @@ impl Model {
         }
         self.check();
         self.lost = None;
+    }
+
+    fn note_useless(&mut self, number: u8) {
+        if let Some(Refusal::Useless { until }) = self.scheduler.why_not(self.now, &node(number)) {
+            self.useless.insert(self.id(number), until);
+        }
     }
 
     fn input(&mut self, input: Input) {
@@ -293,6 +316,8 @@ impl Model {
         let twice = self.running.values().any(|&(running, _)| running == id);
         assert!(!twice, "it dials a node twice at once");
         assert!(!self.ended.contains(&dial), "it uses the name of a dial twice");
+        let useless = self.useless.get(&id).is_some_and(|&until| until > self.now);
+        assert!(kind != DialKind::Dynamic || !useless, "it dials a useless node too soon");
         self.running.insert(dial, (id, kind));
         if matches!(kind, DialKind::Anchor | DialKind::Dynamic) {
             self.networks.insert(id, prefix_group(addr.ip()));

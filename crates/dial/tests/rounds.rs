@@ -11,5 +11,7 @@ mod rounds {
     mod driver_faults;
     mod networks;
     mod statics;
+    mod status;
+    mod useless;
     mod world;
 }

@@ -42,6 +42,9 @@ impl Scheduler {
         if let Some(refusal) = self.node_refusal(now, node, false) {
             return Some(refusal);
         }
+        if let Some(until) = self.useless.pending(id, now) {
+            return Some(Refusal::Useless { until });
+        }
         let backing_off = target.and_then(|target| target.backing_off(now));
         let backing_off = backing_off.max(self.failing.pending(id, now));
         if let Some(refusal) = self.past_refusal(now, id, backing_off) {
@@ -157,7 +160,9 @@ impl Scheduler {
     /// When a refusal ends by itself.
     pub(super) fn ends(&self, id: NodeId, refusal: Refusal) -> Option<Instant> {
         match refusal {
-            Refusal::BackingOff { until } | Refusal::RecentlyDialed { until } => Some(until),
+            Refusal::BackingOff { until }
+            | Refusal::RecentlyDialed { until }
+            | Refusal::Useless { until } => Some(until),
             Refusal::PendingInbound => self.inbound.get(id),
             _ => None,
         }
