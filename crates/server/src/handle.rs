@@ -11,9 +11,9 @@ use tokio_util::sync::DropGuard;
 use tracing::Instrument as _;
 
 use crate::{
-    Counters, Events, Io, NodeInfo, PeerInfo, PortStatus,
+    Counters, DialStatus, Disconnect, Events, Io, NodeInfo, PeerInfo, PortStatus,
     local::local_node,
-    runtime::{Opened, SetupError, Shared, Slot, State, conn_span, lock, set_up},
+    runtime::{Opened, SetupError, Shared, Slot, State, conn_span, lock, now, set_up, unix},
 };
 
 /// A running server. Cheap to clone; the server stops when the last clone is dropped.
@@ -137,6 +137,19 @@ impl Handle {
     /// What happened to connections since the start.
     pub fn counters(&self) -> Counters {
         self.shared.read(|state| state.core.counters().clone())
+    }
+
+    /// How it stands with the dials: the slots, what is under way, what became of the last ones, and
+    /// why candidates were refused.
+    pub fn dial_status(&self) -> DialStatus {
+        let mut status = self.shared.read(|state| state.core.dial_status(now()));
+        status.filtered = self.filtered_candidates();
+        status
+    }
+
+    /// The ends of the last 1,000 peers that are gone, the newest first.
+    pub fn disconnects(&self) -> Vec<Disconnect> {
+        self.shared.read(|state| state.core.disconnects(now(), unix().as_secs()))
     }
 
     /// How many candidates the [`dial_filter`](crate::Config::dial_filter) has refused, each as

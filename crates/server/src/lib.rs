@@ -65,7 +65,9 @@ mod base_protocol;
 mod config;
 #[cfg(feature = "test-util")]
 pub mod contract;
+mod dial_status;
 mod dialer;
+mod disconnects;
 mod discovery;
 #[cfg(feature = "discv4")]
 mod discv4;
@@ -124,7 +126,9 @@ pub use socks5::{ParseSocks5Error, Socks5Dialer, Socks5Error, Socks5Refusal};
 pub use self::{
     base_protocol::{BaseProtocol, MessageHook},
     config::{Config, ConfigError, DialOptions, DiscoveryShares, Problem, Warning},
+    dial_status::{DialOutcome, DialRecord, DialStatus},
     dialer::{DIAL_TIMEOUT, Dialer, Io, Listener, RESOLVE_TIMEOUT, TcpDialer},
+    disconnects::Disconnect,
     discovery::{Discovery, FairMix, NodeList},
     event::{Event, Events, PeerAdd, PeerDrop, PeerMessage},
     filter::DialFilter,

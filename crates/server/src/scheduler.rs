@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use devp2p_core::{Node, NodeId};
-use devp2p_dial::{Input, Output, Refusal, Scheduler};
+use devp2p_dial::{Input, Outlook, Output, Refusal, Scheduler, Status};
 
 /// Decides whom to dial next. Synchronous; time is an argument.
 ///
@@ -50,6 +50,22 @@ pub trait DialScheduler: Send + 'static {
 
     /// Whether the node is in the static list.
     fn is_static(&self, id: NodeId) -> bool;
+
+    /// How it stands with the dials, for whoever operates the node. Nothing depends on it; without
+    /// an own one it tells how many candidates are wanted, and no more.
+    fn status(&self, now: Instant) -> Status {
+        let _ = now;
+        let mut status = Status::default();
+        status.wanted = self.wanted_candidates();
+        status
+    }
+
+    /// What earlier dials of a node mean for the next one, for the same purpose; without an own one
+    /// nothing.
+    fn outlook(&self, now: Instant, id: NodeId) -> Outlook {
+        let _ = (now, id);
+        Outlook::default()
+    }
 }
 
 impl DialScheduler for Scheduler {
@@ -79,5 +95,13 @@ impl DialScheduler for Scheduler {
 
     fn is_static(&self, id: NodeId) -> bool {
         Self::is_static(self, id)
+    }
+
+    fn status(&self, now: Instant) -> Status {
+        Self::status(self, now)
+    }
+
+    fn outlook(&self, now: Instant, id: NodeId) -> Outlook {
+        Self::outlook(self, now, id)
     }
 }

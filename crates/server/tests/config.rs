@@ -175,7 +175,7 @@ fn bootstrap_nodes_are_those_that_discovery_can_ask() {
 #[test]
 fn options_that_must_not_be_zero() {
     type Change = fn(&mut Config);
-    let table: [(&str, Change); 24] = [
+    let table: [(&str, Change); 25] = [
         ("setup_timeout", |config| config.setup_timeout = Duration::ZERO),
         ("inbound.per_prefix", |config| config.inbound.per_prefix = 0),
         ("peer.hello_timeout", |config| config.peer.hello_timeout = Duration::ZERO),
@@ -198,6 +198,7 @@ fn options_that_must_not_be_zero() {
         ("shares.subprotocols", |config| config.shares.subprotocols = 0),
         ("dial.static_backoff", |config| config.dial.static_backoff = from_zero()),
         ("dial.dynamic_backoff", |config| config.dial.dynamic_backoff = from_zero()),
+        ("dial.useless_backoff", |config| config.dial.useless_backoff = from_zero()),
         ("dial.resolve_backoff", |config| config.dial.resolve_backoff = from_zero()),
         ("dial.collision_backoff", |config| config.dial.collision_backoff = from_zero()),
     ];
@@ -264,9 +265,10 @@ fn backwards() -> RangeInclusive<Duration> {
 #[test]
 fn a_range_begins_before_it_ends() {
     type Change = fn(&mut Config);
-    let table: [(&str, Change); 4] = [
+    let table: [(&str, Change); 5] = [
         ("dial.static_backoff", |config| config.dial.static_backoff = backwards()),
         ("dial.dynamic_backoff", |config| config.dial.dynamic_backoff = backwards()),
+        ("dial.useless_backoff", |config| config.dial.useless_backoff = backwards()),
         ("dial.resolve_backoff", |config| config.dial.resolve_backoff = backwards()),
         ("dial.collision_backoff", |config| config.dial.collision_backoff = backwards()),
     ];
@@ -416,6 +418,7 @@ fn the_defaults() {
     assert_eq!(config.dial.bootstrap_after, Duration::from_secs(20));
     assert_eq!(config.dial.static_backoff, scheduler.static_backoff);
     assert_eq!(config.dial.dynamic_backoff, scheduler.dynamic_backoff);
+    assert_eq!(config.dial.useless_backoff, scheduler.useless_backoff);
     assert_eq!(config.dial.resolve_backoff, scheduler.resolve_backoff);
     assert_eq!(config.dial.collision_backoff, scheduler.collision_backoff);
 

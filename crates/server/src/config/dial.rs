@@ -21,6 +21,9 @@ pub struct DialOptions {
     pub static_backoff: RangeInclusive<Duration>,
     /// The first and the longest wait after a failed dial of any other node. Default 1 min to 1 h.
     pub dynamic_backoff: RangeInclusive<Duration>,
+    /// How long a node that was of no use when it was dialed is no candidate: the first and the
+    /// longest time. Default 10 min to 24 h.
+    pub useless_backoff: RangeInclusive<Duration>,
     /// The first and the longest wait after a search for an address that failed. Default 1 min to
     /// 1 h.
     pub resolve_backoff: RangeInclusive<Duration>,
@@ -43,6 +46,7 @@ impl DialOptions {
         config.history = self.history;
         config.static_backoff = self.static_backoff.clone();
         config.dynamic_backoff = self.dynamic_backoff.clone();
+        config.useless_backoff = self.useless_backoff.clone();
         config.resolve_backoff = self.resolve_backoff.clone();
         config.resolve_timeout = self.resolve_timeout;
         config.collision_backoff = self.collision_backoff.clone();
@@ -51,10 +55,11 @@ impl DialOptions {
         config
     }
 
-    fn ranges(&self) -> [(&'static str, &RangeInclusive<Duration>); 4] {
+    fn ranges(&self) -> [(&'static str, &RangeInclusive<Duration>); 5] {
         [
             ("dial.static_backoff", &self.static_backoff),
             ("dial.dynamic_backoff", &self.dynamic_backoff),
+            ("dial.useless_backoff", &self.useless_backoff),
             ("dial.resolve_backoff", &self.resolve_backoff),
             ("dial.collision_backoff", &self.collision_backoff),
         ]
@@ -90,6 +95,7 @@ impl Default for DialOptions {
             history: default.history,
             static_backoff: default.static_backoff,
             dynamic_backoff: default.dynamic_backoff,
+            useless_backoff: default.useless_backoff,
             resolve_backoff: default.resolve_backoff,
             resolve_timeout: default.resolve_timeout,
             collision_backoff: default.collision_backoff,

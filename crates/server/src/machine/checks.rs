@@ -1,7 +1,13 @@
-//! The two checkpoints, in geth's order.
+//! The two checkpoints, in geth's order, and what the end of a peer says of it.
+
+use std::time::Duration;
 
 use devp2p_core::NodeId;
-use devp2p_peer::{Direction, DisconnectReason};
+use devp2p_peer::{Direction, DisconnectReason, End, Side};
+
+/// How soon whoever has no use for a peer says so. go-ethereum gives later, and to any peer, the
+/// same reason when it wants to make room for others.
+const USELESS_WITHIN: Duration = Duration::from_mins(1);
 
 /// What a checkpoint looks at.
 #[derive(Clone, Copy, Debug)]
@@ -39,4 +45,16 @@ pub(super) fn check(applicant: Applicant, now: Occupancy) -> Result<(), Disconne
         return Err(DisconnectReason::SelfConnect);
     }
     Ok(())
+}
+
+/// Whether the end of a peer that was one for so long says that the two have no use for each other:
+/// one side found that by what the other offers, or go-ethereum's `eth` that it is on another chain,
+/// which it tells as an error of the subprotocol. Such an error on our side may be our own fault.
+pub(super) fn is_useless(end: &End, duration: Duration) -> bool {
+    let said_so = match (end.reason, end.side) {
+        (DisconnectReason::UselessPeer, _) => true,
+        (DisconnectReason::Subprotocol, side) => side == Side::Remote,
+        _ => false,
+    };
+    said_so && duration < USELESS_WITHIN
 }

@@ -7,6 +7,7 @@ mod anchors;
 mod checks;
 mod mix;
 mod offered;
+mod past;
 mod peers;
 mod setups;
 mod throttle;
@@ -24,7 +25,8 @@ use tracing::{debug, field::display, info, trace};
 
 use self::{
     anchors::Anchors,
-    checks::{Applicant, Occupancy, check},
+    checks::{Applicant, Occupancy, check, is_useless},
+    past::{Dials, Ends},
     setups::{Dial, Rival, Setup, Setups},
     throttle::InboundThrottle,
 };
@@ -35,7 +37,7 @@ pub use self::{
     setups::{SetupFailure, SetupId},
     throttle::{InboundLimits, Unwelcome},
 };
-use crate::{DialScheduler, PeerDrop};
+use crate::{DialOutcome, DialScheduler, DialStatus, Disconnect, PeerDrop};
 
 /// What [`Core`] is told at its construction.
 #[derive(Clone, Debug)]
@@ -137,6 +139,8 @@ pub struct Core {
     /// Bounded by `max_peers` and the number of trusted ids.
     peers: BTreeMap<NodeId, PeerEntry>,
     anchors: Anchors,
+    dials: Dials,
+    ends: Ends,
     /// Drained by the driver after every call.
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -150,6 +154,8 @@ impl Core {
             throttle: InboundThrottle::new(config.inbound.clone(), &mut Rng::from_seed(seed)),
             setups: Setups::new(config.max_pending_peers),
             anchors: Anchors::new(std::mem::take(&mut config.anchors)),
+            dials: Dials::default(),
+            ends: Ends::default(),
             config,
             scheduler,
             peers: BTreeMap::new(),
@@ -326,6 +332,9 @@ impl Core {
         );
         self.peers.insert(node, entry);
         self.anchors.dialed(node, false);
+        if let Some(dial) = &setup.dial {
+            self.dials.note(now, &dial.node, dial.kind, DialOutcome::Added);
+        }
         self.outputs.push_back(Output::Added { id: node });
         self.conclude(now, &setup, Outcome::Added);
         Ok(Admission::Added(node))
@@ -335,15 +344,15 @@ impl Core {
     pub fn handle_setup_ended(&mut self, now: Instant, id: SetupId, failure: SetupFailure) {
         let Some(setup) = self.setups.remove(id) else { return };
         self.counters.count_failure(setup.direction, failure);
+        let outcome = setup.outcome(failure);
         if let Some(dial) = &setup.dial {
-            self.anchors.dialed(dial.node.id(), true);
+            match outcome {
+                Outcome::Useless => self.anchors.disprove(dial.node.id()),
+                _ => self.anchors.dialed(dial.node.id(), true),
+            }
+            let became = setup.refused.map_or(DialOutcome::Failed(failure), DialOutcome::Refused);
+            self.dials.note(now, &dial.node, dial.kind, became);
         }
-        let outcome = setup.refused.unwrap_or(match failure {
-            SetupFailure::RefusedByRemote(DisconnectReason::AlreadyConnected) => Outcome::Collided,
-            SetupFailure::RefusedByRemote(_) => Outcome::Refused,
-            SetupFailure::Connect => Outcome::ConnectFailed,
-            _ => Outcome::HandshakeFailed,
-        });
         self.conclude(now, &setup, outcome);
     }
 
@@ -361,16 +370,23 @@ impl Core {
         let collided = entry.dialed_as.is_some()
             && end.side == Side::Remote
             && end.reason == DisconnectReason::AlreadyConnected;
-        let gone = if collided { Input::PeerCollided { id } } else { Input::PeerRemoved { id } };
+        let gone = if collided {
+            Input::PeerCollided { id }
+        } else if is_useless(&end, duration) {
+            self.anchors.disprove(id);
+            Input::PeerUseless { id }
+        } else {
+            Input::PeerRemoved { id }
+        };
+        let (reason, side) = (end.reason, end.side);
+        if let (Some(node), Some(kind)) = (&entry.node, entry.dialed_as) {
+            self.dials.note(now, node, kind, DialOutcome::Ended { reason, side });
+        }
         self.tell_scheduler(now, gone);
-        self.outputs.push_back(Output::Dropped(PeerDrop {
-            id,
-            direction: entry.direction,
-            duration,
-            reason: end.reason,
-            side: end.side,
-            error: end.error,
-        }));
+        let direction = entry.direction;
+        let drop = PeerDrop { id, direction, duration, reason, side, error: end.error };
+        self.ends.note(now, entry, &drop, self.scheduler.is_static(id));
+        self.outputs.push_back(Output::Dropped(drop));
     }
 
     // Commands.
@@ -420,6 +436,9 @@ impl Core {
     /// Why it is not dialed now.
     pub fn handle_candidate(&mut self, now: Instant, node: Node) -> Result<(), Refusal> {
         let verdict = self.scheduler.handle_candidate(now, node);
+        if let Err(refusal) = &verdict {
+            self.counters.count_candidate(refusal.cause());
+        }
         self.drain_scheduler();
         verdict
     }
@@ -506,6 +525,26 @@ impl Core {
         self.setups.len()
     }
 
+    /// How it stands with the dials, as far as the scheduler tells; but for what the dial filter
+    /// refused.
+    pub fn dial_status(&self, now: Instant) -> DialStatus {
+        let status = self.scheduler.status(now);
+        DialStatus {
+            max_dialed: status.max_dialed,
+            dialed: status.dialed,
+            wanted: status.wanted,
+            dialing: status.dialing,
+            recent: self.dials.records(now, |id| self.scheduler.outlook(now, id)),
+            refusals: self.counters.candidates_refused.clone(),
+            filtered: 0,
+        }
+    }
+
+    /// The last 1,000 ends of peers, the newest first. It is `unix` seconds since 1970 now.
+    pub fn disconnects(&self, now: Instant, unix: u64) -> Vec<Disconnect> {
+        self.ends.tell(now, unix)
+    }
+
     /// What happened so far.
     pub const fn counters(&self) -> &Counters {
         &self.counters
@@ -552,10 +591,7 @@ impl Core {
         if let (true, Some(dial)) = (is_useless, &setup.dial) {
             self.anchors.disprove(dial.node.id());
         }
-        setup.refused = Some(match reason {
-            DisconnectReason::AlreadyConnected => Outcome::Collided,
-            _ => Outcome::Refused,
-        });
+        setup.refused = Some(reason);
         if let (Some(_), Some(id)) = (&setup.dial, setup.expected) {
             self.tell_scheduler(now, Input::Refused { id });
         }

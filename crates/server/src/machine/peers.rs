@@ -7,7 +7,7 @@ use std::{
 };
 
 use devp2p_core::{Node, PublicKey};
-use devp2p_dial::DialKind;
+use devp2p_dial::{DialKind, RefusalCause};
 use devp2p_peer::{Capability, Direction, DisconnectReason};
 
 use super::{SetupFailure, Unwelcome};
@@ -60,6 +60,8 @@ pub struct Counters {
     pub failed: BTreeMap<SetupFailure, u64>,
     /// Dials that the scheduler wanted.
     pub dialed: u64,
+    /// Candidates that the scheduler refused, each as often as it came up.
+    pub candidates_refused: BTreeMap<RefusalCause, u64>,
     /// The same for connections that a remote opened.
     pub inbound: DirectionCounters,
     /// The same for connections that we opened.
@@ -103,6 +105,10 @@ impl Counters {
 
     pub(super) const fn count_dial(&mut self) {
         count(&mut self.dialed);
+    }
+
+    pub(super) fn count_candidate(&mut self, refused: RefusalCause) {
+        increment(&mut self.candidates_refused, refused);
     }
 
     pub(super) const fn count_added(&mut self, direction: Direction) {

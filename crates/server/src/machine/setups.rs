@@ -36,14 +36,28 @@ pub enum SetupFailure {
     Stopped,
 }
 
+impl std::fmt::Display for SetupFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection",
+            Self::SecureHandshake => "the secure handshake failed",
+            Self::Hello => "the exchange of Hellos failed",
+            Self::Refused => "refused by us",
+            Self::RefusedByRemote(reason) => return write!(f, "refused by the remote: {reason}"),
+            Self::Deadline => "the set-up took too long",
+            Self::Stopped => "server stopped",
+        })
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) direction: Direction,
     pub(super) dial: Option<Dial>,
     pub(super) expected: Option<NodeId>,
     pub(super) remote: Option<PublicKey>,
-    /// A checkpoint refused it; what the dial scheduler will hear of it.
-    pub(super) refused: Option<Outcome>,
+    /// A checkpoint refused it, for this reason.
+    pub(super) refused: Option<DisconnectReason>,
     /// The dial scheduler knows of it as a pending inbound connection.
     pub(super) announced: bool,
     /// The node was removed while we were dialing it.
@@ -69,6 +83,21 @@ impl Setup {
     pub(super) fn dial(dial: Dial) -> Self {
         let expected = Some(dial.node.id());
         Self { dial: Some(dial), ..Self::new(Direction::Outbound, expected) }
+    }
+
+    /// What the dial scheduler hears of its end.
+    pub(super) fn outcome(&self, failure: SetupFailure) -> Outcome {
+        let told = match failure {
+            SetupFailure::RefusedByRemote(reason) => Some(reason),
+            _ => None,
+        };
+        match (self.refused.or(told), failure) {
+            (Some(DisconnectReason::AlreadyConnected), _) => Outcome::Collided,
+            (Some(DisconnectReason::UselessPeer), _) => Outcome::Useless,
+            (Some(_), _) => Outcome::Refused,
+            (None, SetupFailure::Connect) => Outcome::ConnectFailed,
+            (None, _) => Outcome::HandshakeFailed,
+        }
     }
 
     /// Dials of the scheduler are counted there.

@@ -1,5 +1,7 @@
 //! What the dial scheduler is told, and in which order.
 
+use std::time::Duration;
+
 use devp2p_dial::Outcome;
 use devp2p_peer::{
     Direction::{Inbound, Outbound},
@@ -66,7 +68,7 @@ fn every_end_of_a_dial_has_its_outcome() {
         (SetupFailure::Deadline, Outcome::HandshakeFailed),
         (SetupFailure::Stopped, Outcome::HandshakeFailed),
         (SetupFailure::RefusedByRemote(Reason::TooManyPeers), Outcome::Refused),
-        (SetupFailure::RefusedByRemote(Reason::UselessPeer), Outcome::Refused),
+        (SetupFailure::RefusedByRemote(Reason::UselessPeer), Outcome::Useless),
         (SetupFailure::RefusedByRemote(Reason::AlreadyConnected), Outcome::Collided),
     ];
     for (failure, outcome) in table {
@@ -117,6 +119,43 @@ fn a_dialed_peer_that_takes_us_for_connected_already_collided() {
         world.told();
         world.core.handle_peer_ended(world.now, id(1), end(reason, side));
         assert_eq!(world.told(), [told], "{direction} {reason} {side:?}");
+    }
+}
+
+#[test]
+fn a_dial_of_a_node_without_a_shared_capability_is_useless() {
+    let mut world = World::small();
+    let setup = world.dial(1);
+    world.secure(setup, 1).unwrap();
+    world.told();
+    assert_eq!(world.greet_sharing(setup, 1, &[]), Err(Reason::UselessPeer));
+    world.fail(setup, SetupFailure::Refused);
+    assert_eq!(world.told(), ["refused 1", "done 1 Useless"]);
+}
+
+#[test]
+fn a_peer_is_useless_where_one_side_says_so_soon() {
+    let (soon, late) = (Duration::from_secs(59), Duration::from_secs(60));
+    let table = [
+        (Reason::UselessPeer, Side::Local, soon, "useless 1"),
+        (Reason::UselessPeer, Side::Remote, soon, "useless 1"),
+        // It makes room for others.
+        (Reason::UselessPeer, Side::Remote, late, "removed 1"),
+        // As go-ethereum says that it is on another chain.
+        (Reason::Subprotocol, Side::Remote, soon, "useless 1"),
+        (Reason::Subprotocol, Side::Remote, late, "removed 1"),
+        // That may be our own fault.
+        (Reason::Subprotocol, Side::Local, soon, "removed 1"),
+        (Reason::TooManyPeers, Side::Remote, soon, "removed 1"),
+        (Reason::NetworkError, Side::Remote, soon, "removed 1"),
+    ];
+    for (reason, side, age, told) in table {
+        let mut world = World::small();
+        world.admit(1, Outbound);
+        world.told();
+        world.wait(age);
+        world.core.handle_peer_ended(world.now, id(1), end(reason, side));
+        assert_eq!(world.told(), [told], "{reason} {side:?} {age:?}");
     }
 }
 

@@ -62,6 +62,7 @@ impl DialScheduler for Recorder {
             }
             Input::PeerRemoved { id } => format!("removed {}", n(id)),
             Input::PeerCollided { id } => format!("collided {}", n(id)),
+            Input::PeerUseless { id } => format!("useless {}", n(id)),
             Input::Refused { id } => format!("refused {}", n(id)),
             Input::PendingInbound { id } => format!("pending {}", n(id)),
             Input::PendingInboundDone { id } => format!("no longer pending {}", n(id)),
