@@ -44,11 +44,13 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         Just(SetupFailure::Hello),
         Just(SetupFailure::Deadline),
         Just(SetupFailure::RefusedByRemote(DisconnectReason::AlreadyConnected)),
+        Just(SetupFailure::RefusedByRemote(DisconnectReason::UselessPeer)),
     ];
     let reason = prop_oneof![
         Just(DisconnectReason::AlreadyConnected),
         Just(DisconnectReason::NetworkError),
         Just(DisconnectReason::Requested),
+        Just(DisconnectReason::UselessPeer),
     ];
     let op = prop_oneof![
         4 => Just(Op::TakeSlot),
@@ -287,7 +289,7 @@ impl Model {
             let mut words = line.split(' ');
             match (words.next().unwrap(), words.next().unwrap_or_default()) {
                 ("added", n) => assert!(peers.insert(n), "{told:?}"),
-                ("removed" | "collided", n) => assert!(peers.remove(n), "{told:?}"),
+                ("removed" | "collided" | "useless", n) => assert!(peers.remove(n), "{told:?}"),
                 ("done", _) if line.ends_with(" Added") => {
                     let before = &told[index - 1];
                     assert!(before.starts_with("added") && before.contains("dialed"), "{told:?}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devp2p_dial::Outcome;
+use devp2p_dial::{Outcome, RefusalCause};
 use devp2p_peer::{
     Direction::{Inbound, Outbound},
     DisconnectReason as Reason, Side,
@@ -205,4 +205,41 @@ fn commands_and_answers_are_passed_on() {
     assert_eq!(world.told(), ["static 1", "resolved 1 true", "resolved 2 false", "not static 1"]);
     assert_eq!(world.core.wanted_candidates(), 7);
     assert!(world.core.handle_candidate(world.now, node(3)).is_err());
+}
+
+#[test]
+fn what_became_of_dials_is_told_whoever_schedules_them() {
+    // This scheduler tells nothing itself.
+    let mut world = World::small();
+    let setup = world.dial(1);
+    world.fail(setup, SetupFailure::Connect);
+    world.wait(Duration::from_secs(3));
+    let setup = world.dial(2);
+    world.secure(setup, 2).unwrap();
+    world.greet_sharing(setup, 2, &[]).unwrap_err();
+    world.fail(setup, SetupFailure::Refused);
+    world.admit(3, Outbound);
+    world.admit(4, Inbound);
+    for _ in 0..2 {
+        world.core.handle_candidate(world.now, node(5)).unwrap_err();
+    }
+    let status = world.core.dial_status(world.now);
+    let records: Vec<_> = status
+        .recent
+        .iter()
+        .map(|it| (it.id, it.addr, it.outcome.to_string(), it.ago.as_secs()))
+        .collect();
+    let record = |n, outcome: &str, ago| (id(n), node(n).tcp_addr(), outcome.to_owned(), ago);
+    let refused = record(2, "refused by us: useless peer", 0);
+    assert_eq!(records, [record(3, "connected", 0), refused, record(1, "no connection", 3)]);
+    assert_eq!((status.wanted, status.refusals[&RefusalCause::NoSlot]), (7, 2));
+
+    world.core.handle_peer_ended(world.now, id(3), end(Reason::TooManyPeers, Side::Remote));
+    world.core.handle_peer_ended(world.now, id(4), end(Reason::Requested, Side::Local));
+    let status = world.core.dial_status(world.now);
+    assert_eq!(status.recent[0].outcome.to_string(), "disconnected by the remote: too many peers");
+    assert_eq!(status.recent.len(), 3, "nobody dialed the other one");
+    let ends = world.core.disconnects(world.now + Duration::from_secs(10), 1_000);
+    let ends: Vec<_> = ends.iter().map(|it| (it.id, it.direction, it.at)).collect();
+    assert_eq!(ends, [(id(4), Inbound, 990), (id(3), Outbound, 990)]);
 }

@@ -174,6 +174,11 @@ impl Listening {
         accepted.expect("it was not dialed").unwrap()
     }
 
+    /// The next connection, however long it takes.
+    pub(crate) async fn wait(&mut self) -> Io {
+        poll_fn(|cx| self.listener.poll_accept(cx)).await.unwrap()
+    }
+
     /// Whether nobody dials it within a minute.
     pub(crate) async fn is_left_alone(&mut self) -> bool {
         let next = poll_fn(|cx| self.listener.poll_accept(cx));
