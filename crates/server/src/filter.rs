@@ -121,16 +121,11 @@ impl Discovery for Filtered {
 mod tests {
     use std::time::Duration;
 
-    use devp2p_core::NodeKey;
     use futures::{FutureExt as _, StreamExt as _};
     use tokio::time::timeout;
 
     use super::*;
-    use crate::NodeList;
-
-    fn node(n: u8) -> Node {
-        Node::from(NodeKey::from_bytes(&[n; 32]).unwrap().public_key())
-    }
+    use crate::{NodeList, testing::node};
 
     fn filtered(nodes: impl IntoIterator<Item = Node>) -> (Box<dyn Discovery>, Arc<AtomicU64>) {
         let refused = Arc::<AtomicU64>::default();

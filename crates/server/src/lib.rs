@@ -103,6 +103,8 @@ mod server;
 mod sockets;
 #[cfg(feature = "socks5")]
 mod socks5;
+#[cfg(test)]
+mod testing;
 mod transport;
 pub mod udp;
 

@@ -1,4 +1,5 @@
 //! Whom a server dials again and when, and what it tells of that.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 #[expect(dead_code, reason = "this file uses a part of it")]
 mod support;

@@ -17,12 +17,14 @@ use std::{
 
 use bytes::Bytes;
 use devp2p_core::{Message, Node};
+use devp2p_dial::RefusalCause;
 use devp2p_peer::{
     Capability, Direction, DisconnectReason as Reason, Peer, ProtocolError, ProtocolStream,
     Subprotocol,
 };
 use devp2p_server::{
-    Builder, Dialer as _, Event, Handle, MappedSocket, PortEvent, PortMapper, Server, SocketRole,
+    Builder, Dialer as _, Event, Handle, MappedSocket, NodeList, PortEvent, PortMapper, Server,
+    SocketRole,
     metrics::{Kind, NAMES},
 };
 use futures::{SinkExt as _, StreamExt as _};
@@ -372,6 +374,31 @@ async fn connections_that_were_accepted_and_how_they_ended() {
     let cause = [("cause", "not_in_the_netrestrict_list")];
     assert_eq!(recorded.counter("p2p_serves_throttled", &cause), 1);
     server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn candidates_that_were_refused_and_why() {
+    let links = Links::immediate();
+    // Nobody is where the first one should be, and the other is the node itself.
+    let builder = server(&links, 1).discovery(NodeList::new([node(2), node(1)]));
+    let (server, recorded) = start(builder).await;
+    sleep(Duration::from_secs(20)).await;
+    server.stop().await;
+    let refused = |cause| recorded.counter("p2p_candidates_refused", &[("cause", cause)]);
+    let causes = ["is_self", "recently_dialed", "backing_off", "was_of_no_use"].map(refused);
+    let status = server.dial_status();
+    let counted = |cause| status.refusals.get(&cause).copied().unwrap_or_default();
+    let wanted = [
+        RefusalCause::SelfDial,
+        RefusalCause::RecentlyDialed,
+        RefusalCause::BackingOff,
+        RefusalCause::Useless,
+    ];
+    assert_eq!(causes, wanted.map(counted));
+    let [itself, recent, backing_off, useless] = causes;
+    // One round a second, of which the first dialed.
+    assert!((18..=21).contains(&itself), "{itself}");
+    assert_eq!((recent + backing_off + 1, useless), (itself, 0));
 }
 
 /// What a peer says of itself is in no label.

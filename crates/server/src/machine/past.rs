@@ -132,22 +132,14 @@ impl Ends {
 mod tests {
     use std::time::Duration;
 
-    use devp2p_core::{Host, NodeKey};
     use devp2p_peer::{Capability, Direction, DisconnectReason, Side};
 
     use super::*;
-    use crate::SetupFailure;
+    use crate::{SetupFailure, testing::node};
 
     fn start() -> Instant {
         #[expect(clippy::disallowed_methods, reason = "an anchor for virtual time")]
         Instant::now()
-    }
-
-    fn node(n: u16) -> Node {
-        let mut secret = [1; 32];
-        secret[..2].copy_from_slice(&n.to_be_bytes());
-        let key = NodeKey::from_bytes(&secret).unwrap().public_key();
-        Node::new(key, Some(Host::Ip([10, 0, 0, 1].into())), 30303, 0)
     }
 
     #[test]

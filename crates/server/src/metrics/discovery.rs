@@ -83,6 +83,26 @@ impl Common {
     }
 }
 
+/// Publishes what both versions count alike, in types of their own.
+macro_rules! publish_common {
+    ($common:expr, $statistics:expr, $nodes_refused:expr) => {{
+        let (common, statistics) = ($common, $statistics);
+        let (machine, usage) = (&statistics.machine, &statistics.usage);
+        common.answers.absolute(machine.answers);
+        common.timeouts.absolute(machine.timeouts);
+        common.unproven_ingress.absolute(machine.bytes_from_unproven);
+        common.unproven_egress.absolute(machine.bytes_to_unproven);
+        common.hearsay_held.absolute(machine.hearsay_held);
+        common.nodes_refused.absolute($nodes_refused);
+        common.transmits_lost.absolute(machine.transmits_lost);
+        common.events_lost.absolute(machine.events_lost);
+        common.receive_errors.absolute(statistics.receive_errors);
+        common.send_errors.absolute(statistics.send_errors);
+        set(&common.requests, wide(usage.requests));
+        set(&common.lookups, wide(usage.lookups));
+    }};
+}
+
 /// A counter for each of these kinds or causes.
 fn each<K: Copy + Display>(
     registry: &Registry,
@@ -153,18 +173,7 @@ mod v4 {
             for (cause, handle) in &self.drops {
                 handle.absolute(machine.dropped(*cause));
             }
-            common.answers.absolute(machine.answers);
-            common.timeouts.absolute(machine.timeouts);
-            common.unproven_ingress.absolute(machine.bytes_from_unproven);
-            common.unproven_egress.absolute(machine.bytes_to_unproven);
-            common.hearsay_held.absolute(machine.hearsay_held);
-            common.nodes_refused.absolute(machine.neighbors_refused);
-            common.transmits_lost.absolute(machine.transmits_lost);
-            common.events_lost.absolute(machine.events_lost);
-            common.receive_errors.absolute(statistics.receive_errors);
-            common.send_errors.absolute(statistics.send_errors);
-            set(&common.requests, wide(statistics.usage.requests));
-            set(&common.lookups, wide(statistics.usage.lookups));
+            publish_common!(common, statistics, machine.neighbors_refused);
             set(&self.bonds, wide(statistics.usage.bonds));
             self.contacts.absolute(machine.contacts);
             self.ping_backs_held.absolute(machine.ping_backs_held);
@@ -246,18 +255,7 @@ mod v5 {
             for (cause, handle) in &self.drops {
                 handle.absolute(machine.dropped(*cause));
             }
-            common.answers.absolute(machine.answers);
-            common.timeouts.absolute(machine.timeouts);
-            common.unproven_ingress.absolute(machine.bytes_from_unproven);
-            common.unproven_egress.absolute(machine.bytes_to_unproven);
-            common.hearsay_held.absolute(machine.hearsay_held);
-            common.nodes_refused.absolute(machine.nodes_refused);
-            common.transmits_lost.absolute(machine.transmits_lost);
-            common.events_lost.absolute(machine.events_lost);
-            common.receive_errors.absolute(statistics.receive_errors);
-            common.send_errors.absolute(statistics.send_errors);
-            set(&common.requests, wide(statistics.usage.requests));
-            set(&common.lookups, wide(statistics.usage.lookups));
+            publish_common!(common, statistics, machine.nodes_refused);
             set(&self.sessions, wide(statistics.usage.sessions));
             self.initiated.absolute(machine.sessions_initiated);
             self.accepted.absolute(machine.sessions_accepted);

@@ -126,6 +126,7 @@ pub const NAMES: &[Metric] = &[
     counter("p2p_dials_success", &[], "Connections that we opened and that became peers"),
     counter("p2p_dials_success_1min", &[], "Peers that we dialed and that stayed for a minute"),
     counter("p2p_dials_filtered", &[], "Candidates that the dial filter did not let through"),
+    counter("p2p_candidates_refused", &["cause"], "Candidates that the dial scheduler refused"),
     counter("p2p_dials_error_connection", &[], "Dials without a connection"),
     counter("p2p_dials_error_saturated", &[], "Dials that ended with too many peers"),
     counter("p2p_dials_error_known", &[], "Dials to nodes that were connected already"),

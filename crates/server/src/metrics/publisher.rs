@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use devp2p_dial::RefusalCause;
 use devp2p_peer::{
     Capability, CapabilityMeters, Direction, DisconnectReason, Meter, Protocol, Side,
 };
@@ -19,6 +20,7 @@ pub(super) struct Publisher {
     pending: Gauge,
     wanted: Gauge,
     filtered: Counter,
+    refusals: Vec<(RefusalCause, Counter)>,
     accept_errors: Counter,
     ingress: Counter,
     egress: Counter,
@@ -123,6 +125,7 @@ impl Publisher {
             pending: gauge("p2p_pending"),
             wanted: gauge("p2p_candidates_wanted"),
             filtered: counter("p2p_dials_filtered"),
+            refusals: refusals(registry),
             accept_errors: counter("p2p_serves_accept_errors"),
             ingress: counter("p2p_ingress"),
             egress: counter("p2p_egress"),
@@ -177,6 +180,9 @@ impl Publisher {
         let counters = &sample.counters;
         self.dials.publish(counters.dialed, &counters.outbound, sample.lasting.1);
         self.serves.publish(counters.accepted, &counters.inbound, sample.lasting.0);
+        for (cause, handle) in &self.refusals {
+            handle.absolute(counters.candidates_refused.get(cause).copied().unwrap_or_default());
+        }
         self.accept_errors.absolute(counters.accept_errors);
         for (&why, &count) in &counters.unwelcome {
             let handle = self.throttled.entry(why).or_insert_with(|| throttled(registry, why));
@@ -352,6 +358,15 @@ fn drops(registry: &Registry) -> BTreeMap<Drop, Counter> {
         }
     }
     drops
+}
+
+/// Every cause has its series from the start.
+fn refusals(registry: &Registry) -> Vec<(RefusalCause, Counter)> {
+    let handle = |&cause: &RefusalCause| {
+        let labels = [("cause", &*word(cause))];
+        (cause, registry.counter("p2p_candidates_refused", &labels))
+    };
+    RefusalCause::ALL.iter().map(handle).collect()
 }
 
 fn throttled(registry: &Registry, why: Unwelcome) -> Counter {

@@ -60,15 +60,12 @@ impl Discovery for Distinct {
 mod tests {
     use std::future::ready as resolved;
 
-    use devp2p_core::{NodeId, NodeKey};
+    use devp2p_core::NodeId;
     use futures::{FutureExt as _, StreamExt as _, stream};
     use tokio::time::advance;
 
     use super::*;
-
-    fn node(n: u8) -> Node {
-        Node::from(NodeKey::from_bytes(&[n; 32]).unwrap().public_key())
-    }
+    use crate::testing::node;
 
     /// Always has the same nodes.
     struct Same(Pin<Box<dyn Stream<Item = Node> + Send>>);
@@ -87,7 +84,7 @@ mod tests {
         }
     }
 
-    fn sources(all: [&[u8]; 2]) -> [Box<dyn Discovery>; 2] {
+    fn sources(all: [&[u16]; 2]) -> [Box<dyn Discovery>; 2] {
         let sources = all.map(|numbers| {
             let nodes: Vec<_> = numbers.iter().map(|&n| node(n)).collect();
             let endless = stream::iter(nodes).chain(stream::pending());
