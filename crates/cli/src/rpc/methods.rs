@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::{
     Node,
     calls::{Calls, Numbers},
+    dials::{dial_status, disconnect},
     events::subscribe,
     node::{network_id, node, peer},
     params::{failed, none, one_text},
@@ -102,6 +103,14 @@ fn admin(module: &mut RpcModule<Node>) -> std::result::Result<(), RegisterMethod
         none(&params)?;
         let datadir = node.datadir.as_ref().map(|path| path.to_string_lossy().into_owned());
         Result::Ok(datadir.unwrap_or_default())
+    })?;
+    module.register_method("admin_dialStatus", |params, node, _| {
+        none(&params)?;
+        Result::Ok(dial_status(&node.handle.dial_status()))
+    })?;
+    module.register_method("admin_disconnects", |params, node, _| {
+        none(&params)?;
+        Result::Ok(node.handle.disconnects().iter().map(disconnect).collect::<Vec<_>>())
     })?;
     module.register_subscription(
         "admin_subscribe",

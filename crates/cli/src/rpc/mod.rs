@@ -10,6 +10,7 @@
 
 mod args;
 mod calls;
+mod dials;
 mod events;
 pub(crate) mod framing;
 mod guard;

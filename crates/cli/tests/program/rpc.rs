@@ -35,6 +35,13 @@ fn a_node_is_administered_over_its_socket() {
     let peers = attach(&["--to", &socket], &["admin_peers"]);
     assert_eq!((&peers[0]["id"], &peers[0]["network"]["static"]), (&ready["id"], &json!(true)));
 
+    let dials = attach(&["--to", &socket], &["admin_dialStatus"]);
+    assert_eq!(
+        (&dials["dialed"], &dials["recent"][0]["outcome"]),
+        (&json!(1), &json!("connected"))
+    );
+    assert_eq!(attach(&to, &["admin_disconnects"]), json!([]));
+
     let refused = devp2p(["attach", to[0], to[1], "admin_addPeer", "enode://x"]);
     assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(1), &b""[..]));
     let stderr = String::from_utf8(refused.stderr).unwrap();
