@@ -279,6 +279,7 @@ impl Config {
         };
         check("setup_timeout", self.setup_timeout.is_zero());
         check("inbound.per_prefix", self.inbound.per_prefix == 0);
+        check("inbound.peers_per_prefix", self.inbound.peers_per_prefix == 0);
         check("peer.hello_timeout", self.peer.hello_timeout.is_zero());
         check("peer.ping_interval", self.peer.ping_interval.is_zero());
         check("peer.pong_timeout", self.peer.pong_timeout.is_zero());

@@ -178,6 +178,7 @@ fn options_that_must_not_be_zero() {
     let table: [(&str, Change); 25] = [
         ("setup_timeout", |config| config.setup_timeout = Duration::ZERO),
         ("inbound.per_prefix", |config| config.inbound.per_prefix = 0),
+        ("inbound.peers_per_prefix", |config| config.inbound.peers_per_prefix = 0),
         ("peer.hello_timeout", |config| config.peer.hello_timeout = Duration::ZERO),
         ("peer.ping_interval", |config| config.peer.ping_interval = Duration::ZERO),
         ("peer.pong_timeout", |config| config.peer.pong_timeout = Duration::ZERO),
@@ -430,6 +431,7 @@ fn the_defaults() {
 
     assert_eq!(config.inbound.per_address, Duration::from_secs(30));
     assert_eq!(config.inbound.per_prefix, 8);
+    assert_eq!(config.inbound.peers_per_prefix, 2);
     assert_eq!(config.inbound.lan_policy, LanPolicy::Exempt);
     assert_eq!(config.inbound.net_restrict, None);
 

@@ -10,6 +10,8 @@ mod anchors;
 mod inbound;
 #[path = "machine/mix.rs"]
 mod mix;
+#[path = "machine/prefixes.rs"]
+mod prefixes;
 #[path = "machine/properties.rs"]
 mod properties;
 #[path = "machine/scheduling.rs"]

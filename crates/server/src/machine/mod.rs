@@ -20,7 +20,7 @@ use std::{
     time::Instant,
 };
 
-use devp2p_core::{Node, NodeId, PublicKey, Rng};
+use devp2p_core::{Node, NodeId, Prefix, PublicKey, Rng};
 use devp2p_dial::{DialKind, Input, Outcome, Refusal};
 use devp2p_peer::{Capability, Direction, DisconnectReason, End, Hello, Side};
 use tracing::{debug, field::display, info, trace};
@@ -165,8 +165,12 @@ impl Core {
     pub fn handle_accepted(
         &mut self,
         now: Instant,
+        id: SetupId,
         remote: Option<SocketAddr>,
     ) -> Result<(), Unwelcome> {
+        if let (Some(setup), Some(address)) = (self.setups.get_mut(id), remote) {
+            setup.prefix = self.throttle.prefix(address.ip());
+        }
         let verdict = match remote {
             _ if self.stopped => Err(Unwelcome::Stopped),
             Some(address) => self.throttle.check(now, address.ip()),
@@ -246,8 +250,12 @@ impl Core {
         shared: &[Capability],
         (local_addr, remote_addr): (Option<SocketAddr>, Option<SocketAddr>),
     ) -> Result<Admission, DisconnectReason> {
-        let remote =
-            self.setups.get(id).and_then(|setup| setup.remote).ok_or(DisconnectReason::Quitting)?;
+        let setup = self.setups.get_mut(id).ok_or(DisconnectReason::Quitting)?;
+        let remote = setup.remote.ok_or(DisconnectReason::Quitting)?;
+        if let (Direction::Inbound, Some(address)) = (setup.direction, remote_addr) {
+            // Of a stream that was handed in, it was not known before.
+            setup.prefix = self.throttle.prefix(address.ip());
+        }
         let verdict = if self.config.has_protocols && shared.is_empty() {
             Err(DisconnectReason::UselessPeer)
         } else {
@@ -279,6 +287,7 @@ impl Core {
             added_at: now,
             local_addr,
             remote_addr,
+            prefix: setup.prefix,
         };
         self.counters.count_added(setup.direction);
         let (addr, peers) = (remote_addr.map(display), self.peers.len() + 1);
@@ -446,7 +455,7 @@ impl Core {
 
     // Helpers.
 
-    fn check(&self, id: SetupId, remote: PublicKey) -> Result<(), DisconnectReason> {
+    fn check(&mut self, id: SetupId, remote: PublicKey) -> Result<(), DisconnectReason> {
         let Some(setup) = self.setups.get(id) else { return Err(DisconnectReason::Quitting) };
         if self.stopped {
             return Err(DisconnectReason::Quitting);
@@ -470,7 +479,20 @@ impl Core {
                 public_inbound,
                 already_connected: self.peers.contains_key(&node),
             },
-        )
+        )?;
+        let prefix = setup.prefix;
+        if !trusted && self.is_prefix_full(prefix) {
+            self.counters.count_prefix_full();
+            return Err(DisconnectReason::TooManyPeers);
+        }
+        Ok(())
+    }
+
+    /// Whether this network has as many inbound peers as it may have.
+    fn is_prefix_full(&self, prefix: Option<Prefix>) -> bool {
+        let Some(prefix) = prefix else { return false };
+        let others = self.peers.values().filter(|it| !it.trusted && it.prefix == Some(prefix));
+        self.throttle.is_full(others.count())
     }
 
     fn rival(&self, id: SetupId, remote: PublicKey) -> Option<Rival> {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devp2p_core::{Node, PublicKey};
+use devp2p_core::{Node, Prefix, PublicKey};
 use devp2p_dial::{DialKind, RefusalCause};
 use devp2p_peer::{Capability, Direction, DisconnectReason};
 
@@ -38,6 +38,8 @@ pub struct PeerEntry {
     pub local_addr: Option<SocketAddr>,
     /// Its end of the stream.
     pub remote_addr: Option<SocketAddr>,
+    /// The network of which it takes an inbound place, where that is limited.
+    pub(super) prefix: Option<Prefix>,
 }
 
 /// What happened to connections since the start. The keys are few and ours, so the maps are small.
@@ -56,6 +58,8 @@ pub struct Counters {
     pub unwelcome: BTreeMap<Unwelcome, u64>,
     /// Connections that a checkpoint refused.
     pub refused: BTreeMap<DisconnectReason, u64>,
+    /// Those among them that came from a network with as many inbound peers as it may have.
+    pub prefix_full: u64,
     /// Set-ups that did not end in a peer.
     pub failed: BTreeMap<SetupFailure, u64>,
     /// Dials that the scheduler wanted.
@@ -125,6 +129,10 @@ impl Counters {
 
     pub(super) fn count_unwelcome(&mut self, why: Unwelcome) {
         increment(&mut self.unwelcome, why);
+    }
+
+    pub(super) const fn count_prefix_full(&mut self) {
+        count(&mut self.prefix_full);
     }
 
     pub(super) fn count_refusal(&mut self, direction: Direction, reason: DisconnectReason) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use devp2p_core::{Node, NodeId, PublicKey};
+use devp2p_core::{Node, NodeId, Prefix, PublicKey};
 use devp2p_dial::{DialId, DialKind, Outcome};
 use devp2p_peer::{Direction, DisconnectReason};
 
@@ -56,6 +56,8 @@ pub(super) struct Setup {
     pub(super) dial: Option<Dial>,
     pub(super) expected: Option<NodeId>,
     pub(super) remote: Option<PublicKey>,
+    /// The network that it comes from, where that is limited.
+    pub(super) prefix: Option<Prefix>,
     /// A checkpoint refused it, for this reason.
     pub(super) refused: Option<DisconnectReason>,
     /// The dial scheduler knows of it as a pending inbound connection.
@@ -75,8 +77,16 @@ pub(super) struct Dial {
 impl Setup {
     /// A stream that is accepted, or handed in.
     pub(super) const fn new(direction: Direction, expected: Option<NodeId>) -> Self {
-        let (dial, remote, refused) = (None, None, None);
-        Self { direction, dial, expected, remote, refused, announced: false, unwanted: false }
+        Self {
+            direction,
+            dial: None,
+            expected,
+            remote: None,
+            prefix: None,
+            refused: None,
+            announced: false,
+            unwanted: false,
+        }
     }
 
     /// A dial of the scheduler.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devp2p_core::{LanPolicy, NetRestrict, Rate, RateLimiter, Rng, prefix_group};
+use devp2p_core::{LanPolicy, NetRestrict, Prefix, Rate, RateLimiter, Rng, prefix_group};
 
 /// Places for addresses in the table. An address takes one when its connection was let in, so a
 /// network fills no more than 8 a second; what is remembered for 30 s is about 270 new addresses a
@@ -15,7 +15,8 @@ const ADDRESSES: usize = 8_192;
 /// Places for prefixes; a bucket drains within a second. 32 KiB.
 const PREFIXES: usize = 1_024;
 
-/// The limits on inbound connections by address, checked before a byte is read.
+/// The limits on inbound connections by address. All but the one on peers are checked before a byte
+/// is read.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct InboundLimits {
@@ -24,6 +25,12 @@ pub struct InboundLimits {
     pub per_address: Duration,
     /// Set-ups a second from one /24 or /48, and as many at once.
     pub per_prefix: u32,
+    /// Inbound peers of one /24 or /48, the trusted not counted: so many hosts of others fill the
+    /// inbound slots, not so many keys.
+    ///
+    /// It is held at both checkpoints, when the remote has proved its key: before that nobody knows
+    /// whether it is a trusted node.
+    pub peers_per_prefix: usize,
     /// Addresses that these limits do not concern.
     pub lan_policy: LanPolicy,
     /// The only networks that may connect, where it is set.
@@ -35,6 +42,7 @@ impl Default for InboundLimits {
         Self {
             per_address: Duration::from_secs(30),
             per_prefix: 8,
+            peers_per_prefix: 2,
             lan_policy: LanPolicy::default(),
             net_restrict: None,
         }
@@ -104,6 +112,17 @@ impl InboundThrottle {
         }
         self.addresses.allow(now, &subscriber);
         Ok(())
+    }
+
+    /// The network in which a connection from this address takes a place, unless it is exempt.
+    pub(super) fn prefix(&self, ip: IpAddr) -> Option<Prefix> {
+        let ip = ip.to_canonical();
+        (!self.limits.lan_policy.exempts(ip)).then(|| prefix_group(ip))
+    }
+
+    /// Whether so many inbound peers of one network are all that there may be.
+    pub(super) const fn is_full(&self, peers: usize) -> bool {
+        peers >= self.limits.peers_per_prefix
     }
 }
 

@@ -141,6 +141,7 @@ pub const NAMES: &[Metric] = &[
     counter("p2p_serves_success_1min", &[], "Peers that dialed us and that stayed for a minute"),
     counter("p2p_serves_throttled", &["cause"], "Connections closed before a byte was read"),
     counter("p2p_serves_accept_errors", &[], "Failed calls of accept"),
+    counter("p2p_serves_prefix_full", &[], "Refusals because a network had its inbound peers"),
     counter("p2p_serves_error_saturated", &[], "Inbound set-ups that ended with too many peers"),
     counter("p2p_serves_error_known", &[], "Inbound set-ups of nodes that were connected already"),
     counter("p2p_serves_error_self", &[], "Inbound set-ups by this node itself"),

@@ -22,6 +22,7 @@ pub(super) struct Publisher {
     filtered: Counter,
     refusals: Vec<(RefusalCause, Counter)>,
     accept_errors: Counter,
+    prefix_full: Counter,
     ingress: Counter,
     egress: Counter,
     sets: Vec<SetHandles>,
@@ -127,6 +128,7 @@ impl Publisher {
             filtered: counter("p2p_dials_filtered"),
             refusals: refusals(registry),
             accept_errors: counter("p2p_serves_accept_errors"),
+            prefix_full: counter("p2p_serves_prefix_full"),
             ingress: counter("p2p_ingress"),
             egress: counter("p2p_egress"),
             sets: Set::ALL.iter().map(|&set| SetHandles::new(registry, set)).collect(),
@@ -184,6 +186,7 @@ impl Publisher {
             handle.absolute(counters.candidates_refused.get(cause).copied().unwrap_or_default());
         }
         self.accept_errors.absolute(counters.accept_errors);
+        self.prefix_full.absolute(counters.prefix_full);
         for (&why, &count) in &counters.unwelcome {
             let handle = self.throttled.entry(why).or_insert_with(|| throttled(registry, why));
             handle.absolute(count);

@@ -52,7 +52,7 @@ async fn accept_all(shared: &Arc<Shared>, listener: &mut dyn Listener) {
         pause = FIRST_PAUSE;
         let remote = io.remote_addr();
         let addr = remote.map(display);
-        match shared.tell(|state, now| state.core.handle_accepted(now, remote)) {
+        match shared.tell(|state, now| state.core.handle_accepted(now, slot.id(), remote)) {
             Ok(()) => {}
             Err(why @ Unwelcome::NetRestrict) => {
                 debug!(addr, err = %why, "Rejected conn (not whitelisted in NetRestrict)");

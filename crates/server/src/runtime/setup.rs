@@ -26,6 +26,10 @@ impl Slot {
         Self { shared, id, failure: SetupFailure::Stopped }
     }
 
+    pub(crate) const fn id(&self) -> SetupId {
+        self.id
+    }
+
     /// Gives the slot back.
     pub(crate) fn fail(mut self, failure: SetupFailure) {
         self.failure = failure;

@@ -259,11 +259,13 @@ fn net_restrict_comes_first_and_binds_private_addresses_too() {
 fn streams_without_an_address_are_not_checked_by_it() {
     let mut world = open();
     for _ in 0..20 {
-        world.core.take_slot().unwrap();
-        assert_eq!(world.core.handle_accepted(world.now, None), Ok(()));
+        let setup = world.core.take_slot().unwrap();
+        assert_eq!(world.core.handle_accepted(world.now, setup, None), Ok(()));
     }
+    let setup = world.core.take_slot().unwrap();
     world.core.stop(world.now);
-    assert_eq!(world.core.handle_accepted(world.now, None), Err(Unwelcome::Stopped));
+    let verdict = world.core.handle_accepted(world.now, setup, None);
+    assert_eq!(verdict, Err(Unwelcome::Stopped));
 }
 
 #[test]

@@ -53,7 +53,8 @@ struct Recorder {
 
 impl DialScheduler for Recorder {
     fn handle_input(&mut self, _: Instant, input: Input) {
-        let n = |of: NodeId| (0..=OWN).find(|&n| id(n) == of).unwrap();
+        // A crowd of others has no numbers.
+        let n = |of: NodeId| (0..=OWN).find(|&n| id(n) == of).unwrap_or(u8::MAX);
         let told = match input {
             Input::PeerAdded { id, dialed, kind, .. } => {
                 let how = if dialed { "dialed" } else { "inbound" };
@@ -150,7 +151,7 @@ impl World {
     pub(crate) fn accept(&mut self, ip: impl Into<IpAddr>) -> Result<SetupId, Unwelcome> {
         let setup = self.core.take_slot().unwrap();
         let from = SocketAddr::new(ip.into(), 40_000);
-        match self.core.handle_accepted(self.now, Some(from)) {
+        match self.core.handle_accepted(self.now, setup, Some(from)) {
             Ok(()) => Ok(setup),
             Err(why) => {
                 self.core.handle_setup_ended(self.now, setup, SetupFailure::Refused);

@@ -303,7 +303,7 @@ impl Client {
         {
             let Some((at, pieces)) = self.backlog.pop_front() else { break };
             moved = true;
-            if self.core.handle_accepted(self.now, Some(at.0)).is_err() {
+            if self.core.handle_accepted(self.now, setup, Some(at.0)).is_err() {
                 self.core.handle_setup_ended(self.now, setup, SetupFailure::Refused);
                 self.send(at, Piece::Reset);
                 continue;

@@ -79,6 +79,7 @@ impl Defences {
         if !self.throttle {
             core.inbound.per_address = Duration::ZERO;
             core.inbound.per_prefix = u32::MAX;
+            core.inbound.peers_per_prefix = usize::MAX;
         }
     }
 }
