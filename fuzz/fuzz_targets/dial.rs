@@ -19,9 +19,10 @@ const MAX_DIALED: usize = 4;
 const MAX_ACTIVE: usize = 3;
 const HISTORY: Duration = Duration::from_secs(35);
 
-const OUTCOMES: [Outcome; 5] = [
+const OUTCOMES: [Outcome; 6] = [
     Outcome::Added,
     Outcome::Refused,
+    Outcome::Useless,
     Outcome::ConnectFailed,
     Outcome::HandshakeFailed,
     Outcome::Collided,
@@ -119,7 +120,10 @@ impl World {
             }
             8 => {
                 self.peers.remove(&id);
-                self.input(Input::PeerRemoved { id });
+                let is_useless = script.byte() < 64;
+                let gone =
+                    if is_useless { Input::PeerUseless { id } } else { Input::PeerRemoved { id } };
+                self.input(gone);
             }
             9 if script.byte() < 128 => self.input(Input::PendingInbound { id }),
             9 => self.input(Input::PendingInboundDone { id }),

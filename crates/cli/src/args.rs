@@ -38,6 +38,9 @@ pub(crate) enum Command {
     ///
     /// As in: devp2p attach --to node/devp2p.ipc admin_peers. Of a subscription, as in admin_subscribe
     /// peerEvents, it prints a line for everything that the node tells, until it is interrupted.
+    ///
+    /// Beside geth's methods there are admin_dialStatus, which tells whom the node dials, what became of
+    /// the last dials and when it dials again, and admin_disconnects, the last peers that are gone.
     Attach(AttachArgs),
     /// Print a script that completes this program's command lines in a shell
     Completions(CompletionsArgs),

@@ -15,6 +15,7 @@ use devp2p_dial::{Input, Outlook, Output, Refusal, Scheduler, Status};
 ///   that dial there is no second one.
 /// - Before `Input::DialDone` the caller tells what became of it, `PeerAdded` or `Refused`, where
 ///   the dial got that far.
+/// - A peer is gone with one of `PeerRemoved`, `PeerCollided` and `PeerUseless`.
 /// - Each dial has an id of its own, and a node with an address; a name is asked for first, with
 ///   `Output::Resolve`, unless the [`Dialer`](crate::Dialer) takes names. Neither we ourselves nor connected nodes are dialed.
 /// - A static node is dialed until it is connected, and again when it is gone; one that was removed
@@ -23,6 +24,8 @@ use devp2p_dial::{Input, Outlook, Output, Refusal, Scheduler, Status};
 ///   is refused.
 /// - Late calls do no harm, and ids that it does not know are ignored. At one moment the timer
 ///   fires a few times at most.
+/// - What [`status`](DialScheduler::status) tells to be under way has been asked for, and is not
+///   over.
 /// - After `Input::Stop` there is no output.
 ///
 /// The suite `contract::scheduler` (feature `test-util`) checks this.

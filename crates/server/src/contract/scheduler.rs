@@ -15,6 +15,7 @@
 //! - **time stands still**: no timer fires for ever at one moment, and calls that come late do no
 //!   harm.
 //! - **unknown ids**: of dials and nodes are ignored.
+//! - **status**: tells no dial or search to be under way that was not asked for, or is over.
 //! - **stop**: is the end of all output.
 
 use std::{
@@ -56,6 +57,7 @@ pub fn check(scheduler: impl Fn(NodeId, Instant) -> Box<dyn DialScheduler>) -> R
     suite.verdict("one dial of a node", one_dial(make));
     suite.verdict("time stands still", standstill(make));
     suite.verdict("unknown ids", unknown_ids(make));
+    suite.verdict("status", status(make));
     suite.verdict("stop", stop(make));
     suite.report()
 }
@@ -147,7 +149,7 @@ impl World {
                     remote_addr: None,
                 });
             }
-            Outcome::Refused => self.input(Input::Refused { id }),
+            Outcome::Refused | Outcome::Useless => self.input(Input::Refused { id }),
             _ => {}
         }
         self.input(Input::DialDone { dial, outcome });
@@ -197,8 +199,13 @@ fn node(n: u8) -> Result<Node, Seen> {
 }
 
 fn static_nodes(make: &impl Fn() -> Result<World, Seen>) -> Result<(), Seen> {
-    let outcomes =
-        [Outcome::ConnectFailed, Outcome::HandshakeFailed, Outcome::Refused, Outcome::Collided];
+    let outcomes = [
+        Outcome::ConnectFailed,
+        Outcome::HandshakeFailed,
+        Outcome::Refused,
+        Outcome::Useless,
+        Outcome::Collided,
+    ];
     for outcome in outcomes {
         let mut world = make()?;
         let node = node(1)?;
@@ -210,7 +217,10 @@ fn static_nodes(make: &impl Fn() -> Result<World, Seen>) -> Result<(), Seen> {
         };
         world.done(second, Outcome::Added);
         world.peers.remove(&node.id());
-        world.input(Input::PeerRemoved { id: node.id() });
+        world.input(match outcome {
+            Outcome::Useless => Input::PeerUseless { id: node.id() },
+            _ => Input::PeerRemoved { id: node.id() },
+        });
         if world.awaited(node.id()).is_none() {
             return seen(format!("no dial within {PATIENCE:?} of the end of a connection"));
         }
@@ -314,6 +324,7 @@ fn one_dial(make: &impl Fn() -> Result<World, Seen>) -> Result<(), Seen> {
     let outcomes = [
         Outcome::Added,
         Outcome::Refused,
+        Outcome::Useless,
         Outcome::ConnectFailed,
         Outcome::HandshakeFailed,
         Outcome::Collided,
@@ -396,6 +407,7 @@ fn unknown_ids(make: &impl Fn() -> Result<World, Seen>) -> Result<(), Seen> {
     let id = node(9)?.id();
     world.input(Input::DialDone { dial: DialId::new(u64::MAX), outcome: Outcome::Added });
     world.input(Input::PeerRemoved { id });
+    world.input(Input::PeerUseless { id });
     world.input(Input::PendingInboundDone { id });
     world.input(Input::Refused { id });
     world.input(Input::RemoveStatic(id));
@@ -404,6 +416,32 @@ fn unknown_ids(make: &impl Fn() -> Result<World, Seen>) -> Result<(), Seen> {
     // And it works as before.
     world.input(Input::AddStatic(node(1)?));
     ensure(world.awaited(node(1)?.id()).is_some(), || "no dial of a static node".to_owned())
+}
+
+fn status(make: &impl Fn() -> Result<World, Seen>) -> Result<(), Seen> {
+    let mut world = make()?;
+    ensure_under_way(&world)?;
+    for n in 1..=3 {
+        world.input(Input::AddStatic(node(n)?));
+    }
+    world.candidate(&node(4)?);
+    ensure_under_way(&world)?;
+    for outcome in [Outcome::Added, Outcome::Refused, Outcome::ConnectFailed] {
+        let first = world.dials.keys().next().copied();
+        first.into_iter().for_each(|dial| world.done(dial, outcome));
+        ensure_under_way(&world)?;
+    }
+    Ok(())
+}
+
+fn ensure_under_way(world: &World) -> Result<(), Seen> {
+    for dialing in world.scheduler.status(world.now).dialing {
+        let id = dialing.node.id();
+        let mut asked_for = world.dials.values().chain(&world.searches);
+        let is_under_way = asked_for.any(|node| node.id() == id);
+        ensure(is_under_way, || format!("{id} is said to be dialed"))?;
+    }
+    Ok(())
 }
 
 fn stop(make: &impl Fn() -> Result<World, Seen>) -> Result<(), Seen> {

@@ -1,7 +1,12 @@
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
-use devp2p_core::{Node, NodeId};
-use devp2p_dial::{Config, DialId, DialKind, Input, Outcome, Output, Refusal, Scheduler};
+use devp2p_core::{Node, NodeId, NodeKey};
+use devp2p_dial::{
+    Config, DialId, DialKind, Dialing, Input, Outcome, Output, Refusal, Scheduler, Status,
+};
 use devp2p_server::{DialScheduler, contract::scheduler};
 
 use crate::support::foreign::first_come::FirstCome;
@@ -42,6 +47,8 @@ enum Flaw {
     Forgetful,
     /// Ourselves, in the static list, are dialed like any other.
     Selfish,
+    /// It says that it dials somebody whom it does not.
+    Boastful,
 }
 
 #[test]
@@ -57,6 +64,7 @@ fn broken_ones_are_found_out() {
         (Flaw::Resentful, "static nodes are dialed"),
         (Flaw::Forgetful, "connected nodes are left alone"),
         (Flaw::Selfish, "never ourselves"),
+        (Flaw::Boastful, "status"),
     ] {
         let report = scheduler::check(|local, now| Box::new(Broken::new(local, now, flaw)));
         // One flaw of a machine shows in many places.
@@ -147,5 +155,14 @@ impl DialScheduler for Broken {
 
     fn is_static(&self, id: NodeId) -> bool {
         self.inner.is_static(id)
+    }
+
+    fn status(&self, now: Instant) -> Status {
+        let mut status = self.inner.status(now);
+        if self.flaw == Flaw::Boastful {
+            let node = Node::from(NodeKey::from_bytes(&[99; 32]).unwrap().public_key());
+            status.dialing.push(Dialing::new(node, DialKind::Dynamic, Duration::ZERO));
+        }
+        status
     }
 }

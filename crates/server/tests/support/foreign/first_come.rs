@@ -86,7 +86,9 @@ impl DialScheduler for FirstCome {
     fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::PeerAdded { id, .. } => drop(self.peers.insert(id)),
-            Input::PeerRemoved { id } => drop(self.peers.remove(&id)),
+            Input::PeerRemoved { id } | Input::PeerCollided { id } | Input::PeerUseless { id } => {
+                self.peers.remove(&id);
+            }
             Input::PendingInbound { id } => drop(self.inbound.insert(id)),
             Input::PendingInboundDone { id } => drop(self.inbound.remove(&id)),
             Input::DialDone { dial, .. } => drop(self.dialing.remove(&dial)),
