@@ -183,6 +183,7 @@ mod tests {
             added_at: now,
             local_addr: None,
             remote_addr: None,
+            prefix: None,
         };
         let drop = |seconds| PeerDrop {
             id: public_key.into(),
