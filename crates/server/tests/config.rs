@@ -175,7 +175,7 @@ fn bootstrap_nodes_are_those_that_discovery_can_ask() {
 #[test]
 fn options_that_must_not_be_zero() {
     type Change = fn(&mut Config);
-    let table: [(&str, Change); 25] = [
+    let table: [(&str, Change); 26] = [
         ("setup_timeout", |config| config.setup_timeout = Duration::ZERO),
         ("inbound.per_prefix", |config| config.inbound.per_prefix = 0),
         ("inbound.peers_per_prefix", |config| config.inbound.peers_per_prefix = 0),
