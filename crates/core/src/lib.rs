@@ -46,6 +46,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod ban;
 mod connection;
 mod endpoint;
 mod endpoint_votes;
@@ -69,6 +70,7 @@ mod text;
 mod transmit;
 mod wall_clock;
 
+pub use ban::{Ban, BanNet, BanTarget, MAX_BANS, ParseBanTargetError};
 pub use connection::{BoxConnection, Connection, ConnectionError, Message, Traffic};
 pub use endpoint::{
     EndpointClass, HIGHEST_REFUSED_UDP_PORT, LanPolicy, Prefix, RelayError, check_relay_addr,

@@ -40,7 +40,7 @@ impl FromIterator<IpNet> for NetRestrict {
 }
 
 /// The network without its host bits, and as IPv4 where it holds only mapped IPv4 addresses.
-fn canonical(network: IpNet) -> IpNet {
+pub(crate) fn canonical(network: IpNet) -> IpNet {
     const MAPPED_BITS: u8 = 96;
     let network = network.trunc();
     let (IpNet::V6(v6), IpAddr::V4(v4)) = (network, network.addr().to_canonical()) else {

@@ -6,6 +6,8 @@ use std::{fmt, time::Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// It, or its address, is banned. The scheduler never says so: whoever asks it does, first.
+    Banned,
     /// The scheduler was stopped.
     Stopped,
     /// Only static nodes are dialed.
@@ -53,6 +55,7 @@ impl Refusal {
     /// What it is for whoever counts refusals: without the time.
     pub const fn cause(&self) -> RefusalCause {
         match self {
+            Self::Banned => RefusalCause::Banned,
             Self::Stopped => RefusalCause::Stopped,
             Self::DialingOff => RefusalCause::DialingOff,
             Self::ListFull => RefusalCause::ListFull,
@@ -86,6 +89,7 @@ impl std::error::Error for Refusal {}
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the variants are those of `Refusal`, which says what they are")]
 pub enum RefusalCause {
+    Banned,
     Stopped,
     DialingOff,
     ListFull,
@@ -107,6 +111,7 @@ pub enum RefusalCause {
 impl RefusalCause {
     /// All of them.
     pub const ALL: &'static [Self] = &[
+        Self::Banned,
         Self::Stopped,
         Self::DialingOff,
         Self::ListFull,
@@ -129,6 +134,7 @@ impl RefusalCause {
 impl fmt::Display for RefusalCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Banned => "is banned",
             Self::Stopped => "the scheduler was stopped",
             Self::DialingOff => "only static nodes are dialed",
             Self::ListFull => "the list is full",

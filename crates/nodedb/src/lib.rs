@@ -2,7 +2,7 @@
 //!
 //! [`NodeDb::open`] tells what an earlier run left: nodes that discovery had verified (seeds), with
 //! the times that say who has proved an endpoint to whom; the sequence number of this node's own
-//! record; and up to four good peers to dial first (anchors). From then on rows go in and nothing
+//! record; up to four good peers to dial first (anchors); and whom to have nothing to do with (bans). From then on rows go in and nothing
 //! is read: no caller ever waits for the disk, which is the business of a thread of its own.
 //!
 //! ```
@@ -39,7 +39,8 @@
 //! - **What is kept.** Seeds that answered within [`SEED_LIFETIME`]; one that never answered is no
 //!   seed, so pings from fresh keys add nothing. At most [`MAX_SEEDS`] of each protocol: beyond
 //!   them the networks (/24, /48) take turns, each with its freshest first, so that one who has many
-//!   ids but few addresses crowds out himself. [`MAX_ANCHORS`] anchors. The file stays below
+//!   ids but few addresses crowds out himself. [`MAX_ANCHORS`] anchors, and
+//!   [`MAX_BANS`](devp2p_core::MAX_BANS) bans. The file stays below
 //!   [`MAX_FILE_SIZE`].
 //! - **What is told at the start.** A few seeds of each protocol: half of them the freshest, half
 //!   at random, and in both halves the networks take turns, so that whoever is freshest, or most,
@@ -48,7 +49,7 @@
 //!   them. Seeds and anchors are of use to any key, but a bond holds between two keys: opened with
 //!   another key than before, the file forgets whom we had answered
 //!   ([`last_ping`](devp2p_core::Seed::last_ping)).
-//! - **When it is on the disk.** The own number and the anchors at once; seeds within
+//! - **When it is on the disk.** The own number, the anchors and the bans at once; seeds within
 //!   [`FLUSH_INTERVAL`]; all of it at [`NodeDb::close`]. A crash loses what was not yet written, and
 //!   nothing else.
 //! - **Damage.** A row that cannot be read is skipped and deleted. A file that cannot be read, is

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{DiscoveryVersion, Node, NodeId, Seed};
+use devp2p_core::{Ban, DiscoveryVersion, Node, NodeId, Seed};
 
 /// How many seeds may wait to be written; changes of one seed count once. More than discovery
 /// verifies within [`FLUSH_INTERVAL`] at its fastest.
@@ -23,13 +23,15 @@ pub const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Batch {
     pub(crate) local_seq: Option<u64>,
     pub(crate) anchors: Option<Vec<Node>>,
+    pub(crate) bans: Option<Vec<Ban>>,
     /// A seed, or `None` to forget it.
     pub(crate) seeds: BTreeMap<(DiscoveryVersion, NodeId), Option<Seed>>,
 }
 
 impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
-        self.local_seq.is_none() && self.anchors.is_none() && self.seeds.is_empty()
+        let Self { local_seq, anchors, bans, seeds } = self;
+        local_seq.is_none() && anchors.is_none() && bans.is_none() && seeds.is_empty()
     }
 }
 
@@ -80,6 +82,14 @@ impl Mailbox {
         let mut state = self.lock();
         if state.is_open() {
             state.batch.anchors = Some(anchors);
+            self.work.notify_one();
+        }
+    }
+
+    pub(crate) fn put_bans(&self, bans: Vec<Ban>) {
+        let mut state = self.lock();
+        if state.is_open() {
+            state.batch.bans = Some(bans);
             self.work.notify_one();
         }
     }
@@ -143,6 +153,7 @@ impl Mailbox {
             // What came in meanwhile is newer.
             state.batch.local_seq = state.batch.local_seq.max(left.local_seq);
             state.batch.anchors = state.batch.anchors.take().or(left.anchors);
+            state.batch.bans = state.batch.bans.take().or(left.bans);
             for (key, seed) in left.seeds {
                 if !state.batch.seeds.contains_key(&key) {
                     state.put_seed(key, seed);
@@ -178,9 +189,10 @@ impl State {
 
     /// There is something that should not wait for more, unless it was just tried.
     fn is_urgent(&self) -> bool {
-        let Batch { local_seq, anchors, seeds } = &self.batch;
+        let Batch { local_seq, anchors, bans, seeds } = &self.batch;
         let is_full = seeds.len() >= MAX_QUEUED / 2;
-        !self.is_failing && (local_seq.is_some() || anchors.is_some() || is_full)
+        let must_not_be_lost = local_seq.is_some() || anchors.is_some() || bans.is_some();
+        !self.is_failing && (must_not_be_lost || is_full)
     }
 
     fn put_seed(&mut self, key: (DiscoveryVersion, NodeId), seed: Option<Seed>) {
@@ -228,6 +240,8 @@ mod tests {
         assert_eq!((work.batch.seeds.len(), work.batch.local_seq), (1, Some(3)));
         mailbox.put_anchors(Vec::new());
         assert_eq!(mailbox.wait_for(NEVER, NEVER).batch.anchors, Some(Vec::new()));
+        mailbox.put_bans(Vec::new());
+        assert_eq!(mailbox.wait_for(NEVER, NEVER).batch.bans, Some(Vec::new()));
         for n in 0..MAX_QUEUED / 2 {
             let mut id = [0; 32];
             id[..8].copy_from_slice(&n.to_be_bytes());
@@ -247,6 +261,7 @@ mod tests {
         put(&mailbox, 2, 5);
         mailbox.put_local_seq(3);
         mailbox.put_anchors(Vec::new());
+        mailbox.put_bans(Vec::new());
         let work = mailbox.wait_for(NEVER, NEVER);
         put(&mailbox, 1, 6);
         mailbox.put_local_seq(2);
@@ -256,6 +271,7 @@ mod tests {
         let seeds = BTreeMap::from([(key(1), seed(6)), (key(2), seed(5))]);
         assert_eq!(work.batch.seeds, seeds);
         assert_eq!((work.batch.local_seq, work.batch.anchors), (Some(3), Some(Vec::new())));
+        assert_eq!(work.batch.bans, Some(Vec::new()));
         mailbox.written(work.asked, None);
         mailbox.put_local_seq(4);
         assert_eq!(mailbox.wait_for(NEVER, NEVER).batch.local_seq, Some(4));
@@ -274,7 +290,7 @@ mod tests {
         mailbox.put_local_seq(1);
         mailbox.put_anchors(Vec::new());
         assert_eq!(mailbox.dropped(), 1);
-        let Batch { local_seq, anchors, seeds } = mailbox.wait_for(NEVER, NEVER).batch;
+        let Batch { local_seq, anchors, seeds, .. } = mailbox.wait_for(NEVER, NEVER).batch;
         assert_eq!((seeds.len(), &seeds[&key(0)]), (MAX_QUEUED, &seed(5)));
         assert!(local_seq.is_some() && anchors.is_some());
     }

@@ -7,7 +7,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use devp2p_core::{DiscoveryVersion, Node, NodeId, Seed};
+use devp2p_core::{Ban, DiscoveryVersion, Node, NodeId, Seed};
 
 use crate::{
     MAX_SEEDS, Notice, OpenError, mailbox::Mailbox, row::outlasts_run, store::is_fresh,
@@ -62,6 +62,8 @@ pub struct Remembered {
     pub seeds: Vec<Seed>,
     /// The peers to dial first.
     pub anchors: Vec<Node>,
+    /// The bans that are not over, by the clock of this opening.
+    pub bans: Vec<Ban>,
 }
 
 /// An open database. Writing to it never waits for the disk.
@@ -133,6 +135,12 @@ impl NodeDb {
     pub fn write_anchors(&self, mut anchors: Vec<Node>) {
         anchors.retain(|node| node.ip().is_none_or(outlasts_run));
         self.mailbox.put_anchors(anchors);
+    }
+
+    /// Keeps these bans in place of those before, the first [`MAX_BANS`](devp2p_core::MAX_BANS) of
+    /// them. Never dropped.
+    pub fn write_bans(&self, bans: Vec<Ban>) {
+        self.mailbox.put_bans(bans);
     }
 
     /// Waits until all that was written before is on the disk, or could not be put there; whether

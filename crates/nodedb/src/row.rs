@@ -4,16 +4,18 @@
 //! |---|---|
 //! | seed | `[ip, port, last-pong, last-ping, node]` |
 //! | anchors | `[node, ...]` |
+//! | bans | `[[id or ip, bits, since, until], ...]` |
 //! | own number | `[seq, used]` |
 //!
 //! A node is `[record, "", host, 0, 0]` or `["", key, host, tcp, udp]`; a host is a text, empty
-//! where there is none. Reading is strict: a row that another version wrote is a damaged row.
+//! where there is none. The bits of a banned id are 0, and so is the end of a ban without one.
+//! Reading is strict: a row that another version wrote is a damaged row.
 
 use std::net::{IpAddr, SocketAddr};
 
 use devp2p_core::{
-    DiscoveryVersion, EndpointClass, Host, Node, NodeId, PublicKey, Record, RlpItem, Seed,
-    classify, prefix_group,
+    Ban, BanNet, BanTarget, DiscoveryVersion, EndpointClass, Host, IpNet, Node, NodeId, PublicKey,
+    Record, RlpItem, Seed, classify, prefix_group,
 };
 use rlp::RlpStream;
 
@@ -35,10 +37,7 @@ pub(crate) fn outlasts_run(ip: IpAddr) -> bool {
 pub(crate) fn encode_seed(seed: &Seed) -> Vec<u8> {
     versioned(|row| {
         row.begin_list(5);
-        match seed.endpoint.ip() {
-            IpAddr::V4(ip) => row.append(&ip.octets().as_slice()),
-            IpAddr::V6(ip) => row.append(&ip.octets().as_slice()),
-        };
+        append_ip(row, seed.endpoint.ip());
         row.append(&seed.endpoint.port()).append(&seed.last_pong).append(&seed.last_ping);
         append_node(row, &seed.node);
     })
@@ -90,11 +89,7 @@ struct SeedTimes {
 
 fn seed_times(row: &[u8]) -> Option<(SeedTimes, RlpItem<'_>)> {
     let [ip, port, last_pong, last_ping, node] = items(content(row)?)?;
-    let ip = ip.string()?;
-    let ip = match <[u8; 4]>::try_from(ip) {
-        Ok(octets) => IpAddr::from(octets),
-        Err(_) => IpAddr::from(<[u8; 16]>::try_from(ip).ok()?),
-    };
+    let ip = decode_ip(ip.string()?)?;
     let endpoint = SocketAddr::new(ip, u16::try_from(port.uint()?).ok()?);
     if !outlasts_run(ip) {
         return None;
@@ -121,6 +116,48 @@ pub(crate) fn decode_anchors(row: &[u8]) -> Option<Vec<Node>> {
     Some(anchors)
 }
 
+/// The row of the bans.
+pub(crate) fn encode_bans(bans: &[Ban]) -> Vec<u8> {
+    versioned(|row| {
+        row.begin_list(bans.len());
+        for ban in bans {
+            row.begin_list(4);
+            match ban.target {
+                BanTarget::Id(id) => row.append(&id.as_bytes().as_slice()).append(&0_u8),
+                BanTarget::Net(network) => {
+                    let network = network.network();
+                    append_ip(row, network.addr());
+                    row.append(&network.prefix_len())
+                }
+            };
+            row.append(&ban.since).append(&ban.until.unwrap_or(0));
+        }
+    })
+}
+
+/// Reads the row of the bans. One that is damaged is left out.
+pub(crate) fn decode_bans(row: &[u8]) -> Option<Vec<Ban>> {
+    let mut rest = content(row)?.list()?;
+    let mut bans = Vec::new();
+    while let Some((item, after)) = RlpItem::split(rest) {
+        bans.extend(decode_ban(item));
+        rest = after;
+    }
+    Some(bans)
+}
+
+fn decode_ban(item: RlpItem<'_>) -> Option<Ban> {
+    let [target, bits, since, until] = items(item)?;
+    let (target, bits) = (target.string()?, u8::try_from(bits.uint()?).ok()?);
+    let target = match <[u8; 32]>::try_from(target) {
+        Ok(id) => BanTarget::Id(NodeId::new(id)),
+        Err(_) => BanTarget::Net(BanNet::new(IpNet::new(decode_ip(target)?, bits).ok()?)?),
+    };
+    let mut ban = Ban::new(target, since.uint()?, None);
+    ban.until = Some(until.uint()?).filter(|&until| until != 0);
+    Some(ban)
+}
+
 /// The number of the own record under one key, and when it was last used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LocalSeq {
@@ -138,6 +175,20 @@ pub(crate) fn decode_local_seq(row: &[u8]) -> Option<LocalSeq> {
     let [seq, used] = items(content(row)?)?;
     let seq = seq.uint().filter(|&seq| seq < SEQ_LIMIT)?;
     Some(LocalSeq { seq, used: used.uint()? })
+}
+
+fn append_ip(row: &mut RlpStream, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => row.append(&ip.octets().as_slice()),
+        IpAddr::V6(ip) => row.append(&ip.octets().as_slice()),
+    };
+}
+
+fn decode_ip(octets: &[u8]) -> Option<IpAddr> {
+    match <[u8; 4]>::try_from(octets) {
+        Ok(octets) => Some(IpAddr::from(octets)),
+        Err(_) => Some(IpAddr::from(<[u8; 16]>::try_from(octets).ok()?)),
+    }
 }
 
 fn append_node(row: &mut RlpStream, node: &Node) {
@@ -202,6 +253,8 @@ fn items<const N: usize>(list: RlpItem<'_>) -> Option<[RlpItem<'_>; N]> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use devp2p_core::NodeKey;
 
     use super::*;
@@ -281,6 +334,24 @@ mod tests {
         }
         let too_high = encode_local_seq(LocalSeq { seq: SEQ_LIMIT, used: 5 });
         assert_eq!(decode_local_seq(&too_high), None);
+    }
+
+    #[test]
+    fn bans_are_read_as_they_were_written() {
+        let targets = ["192.0.2.1", "192.0.2.0/24", "2001:db8::/32", "2001:db8::1"];
+        let mut bans = vec![Ban::new(BanTarget::Id(key(1).id()), 0, None)];
+        for target in targets {
+            bans.push(Ban::new(target.parse().unwrap(), 1_000, Some(Duration::from_secs(60))));
+        }
+        let row = encode_bans(&bans);
+        assert_eq!(decode_bans(&row), Some(bans.clone()));
+        assert_eq!(decode_bans(&encode_bans(&[])), Some(Vec::new()));
+        for at in 0..row.len() {
+            assert_eq!(decode_bans(&row[..at]), None);
+            let mut changed = row.clone();
+            changed[at] ^= 0x55;
+            assert!(decode_bans(&changed).is_none_or(|read| read.len() <= bans.len() + 1));
+        }
     }
 
     /// The format is in files out there: it changes with the version byte only.

@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
-use devp2p_core::{DiscoveryVersion, NodeId, Rng, Seed};
+use devp2p_core::{DiscoveryVersion, MAX_BANS, NodeId, Rng, Seed};
 use redb::{
     Database, ReadableDatabase as _, ReadableTable, ReadableTableMetadata as _, Table,
     TableDefinition, TableError, WriteTransaction,
@@ -46,6 +46,7 @@ const META_FORMAT: &str = "format";
 /// The id under whose key the rows were written last.
 const META_LOCAL: &str = "local";
 const META_ANCHORS: &str = "anchors";
+const META_BANS: &str = "bans";
 
 const LOCAL_SEQS: SeedTable = TableDefinition::new("local-seqs");
 
@@ -108,6 +109,9 @@ impl Store {
         let local_seq = own.and_then(|row| row::decode_local_seq(row.value())).map(|own| own.seq);
         let anchors = read.open_table(META)?.get(META_ANCHORS)?;
         let anchors = anchors.and_then(|row| row::decode_anchors(row.value())).unwrap_or_default();
+        let bans = read.open_table(META)?.get(META_BANS)?;
+        let mut bans = bans.and_then(|row| row::decode_bans(row.value())).unwrap_or_default();
+        bans.retain(|ban| !ban.is_over(self.now));
         let mut seeds = Vec::new();
         let mut damaged = Batch::default();
         for (protocol, seeds_table) in PROTOCOLS {
@@ -133,7 +137,7 @@ impl Store {
             drop(read);
             self.apply(&damaged)?;
         }
-        Ok(Remembered { local_seq, seeds, anchors })
+        Ok(Remembered { local_seq, seeds, anchors, bans })
     }
 
     /// Writes all of it or nothing; it is on the disk afterwards.
@@ -157,6 +161,10 @@ impl Store {
         if let Some(anchors) = &batch.anchors {
             let row = row::encode_anchors(anchors.get(..MAX_ANCHORS).unwrap_or(anchors));
             write.open_table(META)?.insert(META_ANCHORS, row.as_slice())?;
+        }
+        if let Some(bans) = &batch.bans {
+            let row = row::encode_bans(bans.get(..MAX_BANS).unwrap_or(bans));
+            write.open_table(META)?.insert(META_BANS, row.as_slice())?;
         }
         write.commit()?;
         Ok(())
@@ -209,6 +217,10 @@ impl Store {
             let anchors = meta.get(META_ANCHORS)?;
             if anchors.is_some_and(|row| row::decode_anchors(row.value()).is_none()) {
                 meta.remove(META_ANCHORS)?;
+            }
+            let bans = meta.get(META_BANS)?;
+            if bans.is_some_and(|row| row::decode_bans(row.value()).is_none()) {
+                meta.remove(META_BANS)?;
             }
         }
         write.open_table(LOCAL_SEQS)?.retain(|_, row| row::decode_local_seq(row).is_some())?;

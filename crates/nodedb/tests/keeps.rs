@@ -3,8 +3,10 @@
 
 mod support;
 
-use devp2p_core::{DiscoveryVersion, Host, Node};
-use devp2p_nodedb::{MAX_ANCHORS, MAX_LOCAL_IDS, OpenError, Options, SEED_LIFETIME};
+use std::{net::IpAddr, time::Duration};
+
+use devp2p_core::{Ban, DiscoveryVersion, Host, MAX_BANS, Node};
+use devp2p_nodedb::{MAX_ANCHORS, MAX_FILE_SIZE, MAX_LOCAL_IDS, OpenError, Options, SEED_LIFETIME};
 use redb::{
     Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
     TableDefinition,
@@ -87,6 +89,31 @@ fn the_newest_row_counts() {
     again.db.write_anchors(Vec::new());
     again.db.close();
     assert_eq!(open(&path, NOW).remembered.anchors, []);
+}
+
+#[test]
+fn bans_are_told_until_they_are_over() {
+    let path = folder("bans").join("nodes");
+    let first = open(&path, NOW);
+    assert_eq!(first.remembered.bans, []);
+    let for_good = Ban::new(node(1).id().into(), NOW, None);
+    let network = "192.0.2.0/24".parse().unwrap();
+    let of_an_hour = Ban::new(network, NOW, Some(Duration::from_secs(HOUR)));
+    first.db.write_bans(vec![of_an_hour]);
+    first.db.write_bans(vec![for_good, of_an_hour]);
+    first.db.close();
+    for (later, expected) in [(0, 2), (HOUR - 1, 2), (HOUR, 1)] {
+        let again = open(&path, NOW + later);
+        assert_eq!(again.remembered.bans, [for_good, of_an_hour][..expected], "{later}");
+        again.db.close();
+    }
+    let again = try_open(&path, local(2), NOW).unwrap();
+    assert_eq!(again.remembered.bans.len(), 2, "they are of use to any key");
+    let address = |n: usize| IpAddr::from([8, 8, n.to_be_bytes()[6], n.to_be_bytes()[7]]);
+    again.db.write_bans((0..5_000).map(|n| Ban::new(address(n).into(), NOW, None)).collect());
+    again.db.close();
+    assert_eq!(open(&path, NOW).remembered.bans.len(), MAX_BANS);
+    assert!(std::fs::metadata(&path).unwrap().len() < MAX_FILE_SIZE / 4);
 }
 
 #[test]
@@ -253,6 +280,7 @@ fn a_damaged_row_is_deleted_and_the_others_are_told() {
     let first = open(&path, NOW);
     (1..=4).for_each(|n| first.db.write_seed(seed(n, NOW)));
     first.db.write_anchors(vec![node(1), node(2)]);
+    first.db.write_bans(vec![Ban::new(node(1).id().into(), NOW, None)]);
     first.db.write_local_seq(5);
     first.db.close();
 
@@ -266,6 +294,7 @@ fn a_damaged_row_is_deleted_and_the_others_are_told() {
         seeds.insert(node(2).id().as_bytes(), &[&[2], &row[1..]].concat()[..]).unwrap();
         seeds.insert(node(3).id().as_bytes(), &row[..]).unwrap();
         write.open_table(META).unwrap().insert("anchors", &[9][..]).unwrap();
+        write.open_table(META).unwrap().insert("bans", &[9][..]).unwrap();
         let mut seqs = write.open_table(LOCAL_SEQS).unwrap();
         seqs.insert(local(1).as_bytes(), &[][..]).unwrap();
     }
@@ -275,6 +304,7 @@ fn a_damaged_row_is_deleted_and_the_others_are_told() {
     let second = open(&path, NOW);
     assert_eq!(second.remembered.seeds, [seed(4, NOW)]);
     assert_eq!(second.remembered.anchors, []);
+    assert_eq!(second.remembered.bans, []);
     assert_eq!(second.remembered.local_seq, None);
     second.db.close();
     assert_eq!((rows(&path, SEEDS_V4), rows(&path, LOCAL_SEQS)), (1, 0));

@@ -3,15 +3,16 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
-use devp2p_core::{Node, NodeId, PublicKey};
+use devp2p_core::{Ban, BanTarget, Node, NodeId, PublicKey};
 use devp2p_peer::Direction;
 use tokio_util::sync::DropGuard;
 use tracing::Instrument as _;
 
 use crate::{
-    Counters, DialStatus, Disconnect, Events, Io, NodeInfo, PeerInfo, PortStatus,
+    BanError, Counters, DialStatus, Disconnect, Events, Io, NodeInfo, PeerInfo, PortStatus, Row,
     local::local_node,
     runtime::{Opened, SetupError, Shared, Slot, State, conn_span, lock, now, set_up, unix},
 };
@@ -75,6 +76,48 @@ impl Handle {
     /// Holds `node` to the limits again. It stays connected.
     pub fn remove_trusted_peer(&self, id: NodeId) {
         self.shared.tell(|state, _| state.core.remove_trusted_peer(id));
+    }
+
+    /// Has nothing to do with a node, or with whoever is in a network, for so long; for good where
+    /// that is `None`. Who is concerned is disconnected (reason 0x00), not dialed, and refused: by
+    /// address before a byte is read, by id once it has proved its key. That holds for trusted nodes
+    /// and for static ones, which are dialed again when it is over.
+    ///
+    /// Bans are kept in the [node database](crate::NodeDb), [4,096](devp2p_core::MAX_BANS) of them.
+    /// Another one of the same target replaces the first.
+    ///
+    /// # Errors
+    /// Why nobody is banned.
+    pub fn ban(
+        &self,
+        target: impl Into<BanTarget>,
+        duration: Option<Duration>,
+    ) -> Result<(), BanError> {
+        let (target, unix) = (target.into(), unix().as_secs());
+        self.shared.tell(|state, now| state.core.ban(now, unix, target, duration))?;
+        self.remember_bans();
+        Ok(())
+    }
+
+    /// Ends a ban of this target: a ban of a network has to be ended as one. Whether there was one.
+    pub fn unban(&self, target: impl Into<BanTarget>) -> bool {
+        let target = target.into();
+        let was_banned = self.shared.tell(|state, now| state.core.unban(now, &target));
+        if was_banned {
+            self.remember_bans();
+        }
+        was_banned
+    }
+
+    /// The bans in force, in the order of their targets: ids first.
+    pub fn bans(&self) -> Vec<Ban> {
+        self.shared.read(|state| state.core.bans(now()))
+    }
+
+    /// What is written last is what is in force: no other list is read and written meanwhile.
+    fn remember_bans(&self) {
+        let _turn = lock(&self.shared.writing_bans);
+        self.shared.node_db.write(Row::Bans(self.bans()));
     }
 
     /// The connected peers, in the order of their ids.

@@ -136,8 +136,8 @@ pub use self::{
     filter::DialFilter,
     handle::Handle,
     machine::{
-        Admission, Core, CoreConfig, Counters, DirectionCounters, InboundLimits, Mix, Offered,
-        Output, PeerEntry, SetupFailure, SetupId, Unwelcome,
+        Admission, BanError, Core, CoreConfig, Counters, DirectionCounters, InboundLimits, Mix,
+        Offered, Output, PeerEntry, SetupFailure, SetupId, Unwelcome,
     },
     multiplexer::{Multiplexer, Negotiated, PeerControl},
     node_db::{MemoryNodeDb, NodeDb, NodeDbError, Remembered, Row},

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{DiscoveryVersion, Fault, Node, NodeId, Seed};
+use devp2p_core::{Ban, DiscoveryVersion, Fault, MAX_BANS, Node, NodeId, Seed};
 use futures::future::{BoxFuture, ready};
 use tokio::time::timeout;
 use tracing::warn;
@@ -19,10 +19,11 @@ use tracing::warn;
 /// # Contract
 /// - [`open`](NodeDb::open) is called before anything else, and again only after
 ///   [`close`](NodeDb::close). It tells what was written before the last close: a few seeds of each
-///   protocol where there are many, all anchors, and the number of the own record under this key.
-/// - [`write`](NodeDb::write) never waits. The newest row of a node counts, the newest anchors, and
-///   the highest number; a number never goes down.
-/// - Too many seeds at once are dropped. The number and the anchors never are.
+///   protocol where there are many, all anchors, all bans that are not over, and the number of the
+///   own record under this key.
+/// - [`write`](NodeDb::write) never waits. The newest row of a node counts, the newest anchors and
+///   bans, and the highest number; a number never goes down.
+/// - Too many seeds at once are dropped. The number, the anchors and the bans never are.
 /// - The number belongs to one key. So do the times at which we answered a node
 ///   ([`last_ping`](Seed::last_ping)): under another key they are 0.
 /// - A seed that never answered is not remembered, and neither is one that did not for 5 days.
@@ -70,6 +71,8 @@ pub struct Remembered {
     pub seeds: Vec<Seed>,
     /// Peers to dial first.
     pub anchors: Vec<Node>,
+    /// Whom to have nothing to do with.
+    pub bans: Vec<Ban>,
 }
 
 /// Something to remember.
@@ -78,6 +81,8 @@ pub struct Remembered {
 pub enum Row {
     /// These anchors, in place of those before; at most 4 are kept.
     Anchors(Vec<Node>),
+    /// These bans, in place of those before; at most [`MAX_BANS`] are kept.
+    Bans(Vec<Ban>),
     /// No longer this seed.
     Forget {
         /// The protocol that found it.
@@ -163,6 +168,7 @@ struct Content {
     seqs: BTreeMap<NodeId, u64>,
     seeds: BTreeMap<DiscoveryVersion, BTreeMap<NodeId, Seed>>,
     anchors: Vec<Node>,
+    bans: Vec<Ban>,
 }
 
 impl MemoryNodeDb {
@@ -210,7 +216,13 @@ impl Content {
             found.truncate(SEEDS_AT_OPEN);
             seeds.append(&mut found);
         }
-        Remembered { seq: self.seqs.get(&local).copied(), seeds, anchors: self.anchors.clone() }
+        self.bans.retain(|ban| !ban.is_over(now_unix));
+        Remembered {
+            seq: self.seqs.get(&local).copied(),
+            seeds,
+            anchors: self.anchors.clone(),
+            bans: self.bans.clone(),
+        }
     }
 
     fn write(&mut self, local: NodeId, row: Row) {
@@ -218,6 +230,10 @@ impl Content {
             Row::Anchors(mut anchors) => {
                 anchors.truncate(MAX_ANCHORS);
                 self.anchors = anchors;
+            }
+            Row::Bans(mut bans) => {
+                bans.truncate(MAX_BANS);
+                self.bans = bans;
             }
             Row::Forget { protocol, id } => {
                 self.seeds.entry(protocol).or_default().remove(&id);

@@ -46,7 +46,12 @@ impl NodeDb for FileNodeDb {
             let opened = opening.await.map_err(|error| NodeDbError::Other(error.into()))?;
             let (db, found) = opened?;
             *lock(&open) = Some(db);
-            Ok(Remembered { seq: found.local_seq, seeds: found.seeds, anchors: found.anchors })
+            Ok(Remembered {
+                seq: found.local_seq,
+                seeds: found.seeds,
+                anchors: found.anchors,
+                bans: found.bans,
+            })
         })
     }
 
@@ -55,6 +60,7 @@ impl NodeDb for FileNodeDb {
         let Some(db) = &*open else { return };
         match row {
             Row::Anchors(anchors) => db.write_anchors(anchors),
+            Row::Bans(bans) => db.write_bans(bans),
             Row::Forget { protocol, id } => db.forget(protocol, id),
             Row::LocalSeq(seq) => db.write_local_seq(seq),
             Row::Seed(seed) => db.write_seed(seed),

@@ -358,7 +358,8 @@ impl Server {
             let dial = config.dial(&key, anchors);
             Box::new(Scheduler::new(dial, rng.seed(), now))
         });
-        let core = Core::new(core_config, scheduler, rng.seed());
+        let mut core = Core::new(core_config, scheduler, rng.seed());
+        core.restore_bans(now, runtime::unix().as_secs(), remembered.bans);
         let shared = Shared::new(core, record, seams, events, config.setup_timeout);
         let info = crate::handle::Static {
             id: key.id(),

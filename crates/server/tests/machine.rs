@@ -6,6 +6,8 @@
 mod admission;
 #[path = "machine/anchors.rs"]
 mod anchors;
+#[path = "machine/bans.rs"]
+mod bans;
 #[path = "machine/inbound.rs"]
 mod inbound;
 #[path = "machine/mix.rs"]

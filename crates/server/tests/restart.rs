@@ -14,7 +14,8 @@ use std::{
 use devp2p_core::NodeId;
 use devp2p_peer::{Capability, Peer, ProtocolError, ProtocolStream, Subprotocol};
 use devp2p_server::{
-    Builder, MemoryNodeDb, NodeDb, NodeDbError, NodeList, Remembered, Row, Server, StartError,
+    BanError, Builder, MemoryNodeDb, NodeDb, NodeDbError, NodeList, Remembered, Row, Server,
+    StartError,
 };
 use futures::{StreamExt as _, future::BoxFuture};
 use tokio::{
@@ -22,7 +23,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use self::support::{Listening, id, key, links::Links, node, server, wait_for_peers};
+use self::support::{Listening, id, ip, key, links::Links, node, server, wait_for_peers};
 
 /// What happened, in its order.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +55,7 @@ impl NodeDb for Recording {
     fn write(&self, row: Row) {
         self.log.add(match &row {
             Row::Anchors(anchors) => format!("{} anchors", anchors.len()),
+            Row::Bans(bans) => format!("{} bans", bans.len()),
             Row::LocalSeq(_) => "seq".to_owned(),
             other => format!("{other:?}"),
         });
@@ -321,4 +323,37 @@ async fn a_database_that_does_not_close_does_not_hold_up_the_stop() {
     let links = Links::immediate();
     let server = server(&links, 1).node_db(Stuck).start().await.unwrap();
     timeout(Duration::from_secs(12), server.stop()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn bans_hold_at_once_and_after_a_restart() {
+    let links = Links::immediate();
+    let db = Recording::default();
+    let two = server(&links, 2).static_node(node(1)).start().await.unwrap();
+    let three = server(&links, 3).start().await.unwrap();
+    let start = || server(&links, 1).node_db(db.clone()).static_node(node(3)).start();
+    let one = start().await.unwrap();
+    wait_for_peers(&one, 2).await;
+    one.ban(id(2), Some(Duration::from_hours(1))).unwrap();
+    one.ban(ip(3), None).unwrap();
+    wait_for_peers(&one, 0).await;
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!((one.peer_count(), one.bans().len()), (0, 2), "neither comes back");
+    one.stop().await;
+    assert!(db.log.lines().contains(&"2 bans".to_owned()));
+
+    let one = start().await.unwrap();
+    assert_eq!(one.bans().len(), 2);
+    sleep(Duration::from_mins(10)).await;
+    assert_eq!(one.peer_count(), 0);
+    assert!(one.unban(ip(3)), "it is a static node, and wanted again");
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!(one.peers().iter().map(|peer| peer.id).collect::<Vec<_>>(), [id(3)]);
+    assert!(one.unban(id(2)));
+    sleep(Duration::from_mins(5)).await;
+    assert_eq!((one.peer_count(), one.bans().len()), (2, 0));
+    assert_eq!(one.ban(id(1), None), Err(BanError::OwnId));
+    for server in [one, two, three] {
+        server.stop().await;
+    }
 }

@@ -4,12 +4,13 @@
 //!
 //! - **starts empty**: a new database remembers nothing.
 //! - **remembers**: what was written before the close is told after it, at every start.
-//! - **the newest counts**: of a node the newest row, whether a seed or to forget it; of anchors the
-//!   newest; of numbers the highest.
+//! - **the newest counts**: of a node the newest row, whether a seed or to forget it; of anchors and
+//!   bans the newest; of numbers the highest.
 //! - **never waits**: not for a disk, however many rows come at once.
-//! - **keeps number and anchors**: a flood of seeds does not drive them out.
+//! - **keeps number, anchors and bans**: a flood of seeds does not drive them out.
 //! - **one number per key**: under another key there is another number, and nobody was answered yet.
 //! - **answers only**: who never answered, or not for 5 days, is not remembered.
+//! - **bans end**: one that is over is not told, one without an end always is.
 //! - **close ends**: whether open or not, twice, and with a lot to write.
 //! - **close can be dropped**: without loss.
 //! - **open can be dropped**: the next handle opens what nobody waited for.
@@ -22,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use devp2p_core::{DiscoveryVersion, Node, NodeId, NodeKey, Seed};
+use devp2p_core::{Ban, DiscoveryVersion, Node, NodeId, NodeKey, Seed};
 use futures::FutureExt as _;
 use tokio::{task::spawn_blocking, time::sleep};
 
@@ -55,9 +56,10 @@ where
     suite.clause("remembers", remembers(storage())).await;
     suite.clause("the newest counts", newest_counts(storage())).await;
     suite.clause("never waits", never_waits(storage())).await;
-    suite.clause("keeps number and anchors", keeps(storage())).await;
+    suite.clause("keeps number, anchors and bans", keeps(storage())).await;
     suite.clause("one number per key", per_key(storage())).await;
     suite.clause("answers only", answers_only(storage())).await;
+    suite.clause("bans end", bans_end(storage())).await;
     suite.clause("close ends", close_ends(storage())).await;
     suite.clause("close can be dropped", close_dropped(storage())).await;
     suite.clause("open can be dropped", open_dropped(storage())).await;
@@ -77,11 +79,13 @@ async fn remembers(handle: impl Fn() -> Arc<dyn NodeDb>) -> Result<(), Seen> {
         vec![answered, seed(2, DiscoveryVersion::V4, NOW)?, seed(2, DiscoveryVersion::V5, NOW)?];
     let anchors = vec![node(3)?, node(2)?];
     let rows = seeds.iter().cloned().map(Row::Seed);
-    let others = [Row::Anchors(anchors.clone()), Row::LocalSeq(7)];
+    let bans = vec![Ban::new(local(9).into(), NOW, None), ban_of_a_day()];
+    let others = [Row::Anchors(anchors.clone()), Row::Bans(bans.clone()), Row::LocalSeq(7)];
     run(&handle, rows.chain(others)).await?;
     for _ in 0..2 {
         let found = run(&handle, []).await?;
-        expect(&found, &remembered(Some(7), seeds.clone(), anchors.clone()))?;
+        let expected = remembered(Some(7), seeds.clone(), anchors.clone());
+        expect(&found, &Remembered { bans: bans.clone(), ..expected })?;
     }
     Ok(())
 }
@@ -99,6 +103,8 @@ async fn newest_counts(handle: impl Fn() -> Arc<dyn NodeDb>) -> Result<(), Seen>
         Row::Seed(seed(3, v4, NOW - 6)?),
         Row::Anchors(vec![node(1)?]),
         Row::Anchors(vec![node(2)?]),
+        Row::Bans(vec![ban_of_a_day()]),
+        Row::Bans(Vec::new()),
         Row::LocalSeq(9),
         Row::LocalSeq(8),
     ];
@@ -122,10 +128,12 @@ async fn keeps(handle: impl Fn() -> Arc<dyn NodeDb>) -> Result<(), Seen> {
     ensure(pour(&db).await, || "no end of a flood".to_owned())?;
     db.write(Row::LocalSeq(3));
     db.write(Row::Anchors(vec![node(1)?]));
+    db.write(Row::Bans(vec![ban_of_a_day()]));
     ensure(pour(&db).await, || "no end of a flood".to_owned())?;
     db.close().await;
     let found = run(&handle, []).await?;
     ensure(found.seq == Some(3), || format!("number {:?} in place of 3", found.seq))?;
+    ensure(found.bans == [ban_of_a_day()], || format!("bans {:?}", found.bans))?;
     ensure(found.anchors == [node(1)?], || format!("anchors {:?}", found.anchors))
 }
 
@@ -158,6 +166,18 @@ async fn answers_only(handle: impl Fn() -> Arc<dyn NodeDb>) -> Result<(), Seen> 
         ensure(found.seeds.len() == count, || {
             format!("after {days} days {} seeds in place of {count}", found.seeds.len())
         })?;
+    }
+    Ok(())
+}
+
+async fn bans_end(handle: impl Fn() -> Arc<dyn NodeDb>) -> Result<(), Seen> {
+    let for_good = Ban::new(local(9).into(), NOW, None);
+    run(&handle, [Row::Bans(vec![for_good, ban_of_a_day()])]).await?;
+    for (days, bans) in [(0, vec![for_good, ban_of_a_day()]), (1, vec![for_good])] {
+        let db = handle();
+        let found = db.open(local(1), NOW + days * DAY).await?;
+        db.close().await;
+        ensure(found.bans == bans, || format!("after {days} days {:?}", found.bans))?;
     }
     Ok(())
 }
@@ -217,6 +237,7 @@ async fn late_rows(handle: impl Fn() -> Arc<dyn NodeDb>) -> Result<(), Seen> {
     next.open(local(1), NOW).await?;
     db.write(Row::LocalSeq(9));
     db.write(Row::Anchors(vec![node(1)?]));
+    db.write(Row::Bans(vec![ban_of_a_day()]));
     db.write(Row::Seed(seed(1, DiscoveryVersion::V4, NOW)?));
     next.close().await;
     db.write(Row::LocalSeq(9));
@@ -292,7 +313,11 @@ fn expect(found: &Remembered, expected: &Remembered) -> Result<(), Seen> {
 }
 
 const fn remembered(seq: Option<u64>, seeds: Vec<Seed>, anchors: Vec<Node>) -> Remembered {
-    Remembered { seq, seeds, anchors }
+    Remembered { seq, seeds, anchors, bans: Vec::new() }
+}
+
+fn ban_of_a_day() -> Ban {
+    Ban::new(endpoint(1).ip().into(), NOW, Some(Duration::from_secs(DAY)))
 }
 
 const fn local(n: u8) -> NodeId {

@@ -4,7 +4,9 @@
 //! [`Core::poll_output`] to `None`, then wait for [`Core::poll_timeout`].
 
 mod anchors;
+mod bans;
 mod checks;
+mod commands;
 mod config;
 mod mix;
 mod offered;
@@ -27,12 +29,14 @@ use tracing::{debug, field::display, info, trace};
 
 use self::{
     anchors::Anchors,
+    bans::Bans,
     checks::{Applicant, Occupancy, check, is_useless},
     past::{Dials, Ends},
     setups::{Dial, Rival, Setup, Setups},
     throttle::InboundThrottle,
 };
 pub use self::{
+    bans::BanError,
     config::CoreConfig,
     mix::Mix,
     offered::Offered,
@@ -103,6 +107,9 @@ pub struct Core {
     /// Bounded by `max_peers` and the number of trusted ids.
     peers: BTreeMap<NodeId, PeerEntry>,
     anchors: Anchors,
+    bans: Bans,
+    /// Dials of banned nodes, which the scheduler has to hear of.
+    banned_dials: Vec<SetupId>,
     dials: Dials,
     ends: Ends,
     /// Drained by the driver after every call.
@@ -118,6 +125,8 @@ impl Core {
             throttle: InboundThrottle::new(config.inbound.clone(), &mut Rng::from_seed(seed)),
             setups: Setups::new(config.max_pending_peers),
             anchors: Anchors::new(std::mem::take(&mut config.anchors)),
+            bans: Bans::default(),
+            banned_dials: Vec::new(),
             dials: Dials::default(),
             ends: Ends::default(),
             config,
@@ -168,11 +177,13 @@ impl Core {
         id: SetupId,
         remote: Option<SocketAddr>,
     ) -> Result<(), Unwelcome> {
-        if let (Some(setup), Some(address)) = (self.setups.get_mut(id), remote) {
-            setup.prefix = self.throttle.prefix(address.ip());
+        self.bans.expire(now);
+        if let Some(setup) = self.setups.get_mut(id) {
+            setup.remote_ip = remote.map(|address| address.ip());
         }
         let verdict = match remote {
             _ if self.stopped => Err(Unwelcome::Stopped),
+            Some(address) if self.bans.concern_ip(address.ip()) => Err(Unwelcome::Banned),
             Some(address) => self.throttle.check(now, address.ip()),
             None => Ok(()),
         };
@@ -200,6 +211,7 @@ impl Core {
         id: SetupId,
         remote: PublicKey,
     ) -> Result<(), DisconnectReason> {
+        self.bans.expire(now);
         let Some(setup) = self.setups.get_mut(id) else {
             return Err(DisconnectReason::Quitting);
         };
@@ -250,12 +262,11 @@ impl Core {
         shared: &[Capability],
         (local_addr, remote_addr): (Option<SocketAddr>, Option<SocketAddr>),
     ) -> Result<Admission, DisconnectReason> {
+        self.bans.expire(now);
         let setup = self.setups.get_mut(id).ok_or(DisconnectReason::Quitting)?;
         let remote = setup.remote.ok_or(DisconnectReason::Quitting)?;
-        if let (Direction::Inbound, Some(address)) = (setup.direction, remote_addr) {
-            // Of a stream that was handed in, it was not known before.
-            setup.prefix = self.throttle.prefix(address.ip());
-        }
+        // Of a stream that was handed in, it was not known before.
+        setup.remote_ip = setup.remote_ip.or_else(|| remote_addr.map(|address| address.ip()));
         let verdict = if self.config.has_protocols && shared.is_empty() {
             Err(DisconnectReason::UselessPeer)
         } else {
@@ -287,7 +298,7 @@ impl Core {
             added_at: now,
             local_addr,
             remote_addr,
-            prefix: setup.prefix,
+            prefix: self.limited_prefix(&setup),
         };
         self.counters.count_added(setup.direction);
         let (addr, peers) = (remote_addr.map(display), self.peers.len() + 1);
@@ -362,53 +373,19 @@ impl Core {
         self.outputs.push_back(Output::Dropped(drop));
     }
 
-    // Commands.
-
-    /// Adds a static node: it is dialed until it is connected, and again when it is gone.
-    pub fn add_peer(&mut self, now: Instant, node: Node) {
-        debug!(%node, "Adding static node");
-        for setup in self.setups.values_mut() {
-            setup.unwanted &= setup.expected != Some(node.id());
-        }
-        self.tell_scheduler(now, Input::AddStatic(node));
-    }
-
-    /// Forgets a static node, and disconnects it. Whether it was connected.
-    pub fn remove_peer(&mut self, now: Instant, id: NodeId) -> bool {
-        debug!(%id, "Removing static node");
-        self.tell_scheduler(now, Input::RemoveStatic(id));
-        for setup in self.setups.values_mut() {
-            setup.unwanted |= setup.expected == Some(id);
-        }
-        let connected = self.peers.contains_key(&id);
-        if connected {
-            self.outputs.push_back(Output::Disconnect { id, reason: DisconnectReason::Requested });
-        }
-        connected
-    }
-
-    /// Trusts a node: no limit concerns it from here on.
-    pub fn add_trusted_peer(&mut self, id: NodeId) {
-        self.config.trusted.insert(id);
-        if let Some(entry) = self.peers.get_mut(&id) {
-            entry.trusted = true;
-        }
-    }
-
-    /// Trusts a node no longer. It stays connected.
-    pub fn remove_trusted_peer(&mut self, id: NodeId) {
-        self.config.trusted.remove(&id);
-        if let Some(entry) = self.peers.get_mut(&id) {
-            entry.trusted = false;
-        }
-    }
+    // Candidates, and what the scheduler asked for.
 
     /// A candidate from discovery.
     ///
     /// # Errors
     /// Why it is not dialed now.
     pub fn handle_candidate(&mut self, now: Instant, node: Node) -> Result<(), Refusal> {
-        let verdict = self.scheduler.handle_candidate(now, node);
+        self.bans.expire(now);
+        let verdict = if self.bans.concern(node.id(), node.ip()) {
+            Err(Refusal::Banned)
+        } else {
+            self.scheduler.handle_candidate(now, node)
+        };
         if let Err(refusal) = &verdict {
             self.counters.count_candidate(refusal.cause());
         }
@@ -439,18 +416,34 @@ impl Core {
 
     /// The time of [`poll_timeout`](Core::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.bans.expire(now);
+        for setup in std::mem::take(&mut self.banned_dials) {
+            self.handle_setup_ended(now, setup, SetupFailure::Banned);
+        }
         self.scheduler.handle_timeout(now);
         self.drain_scheduler();
     }
 
     /// When to call [`handle_timeout`](Core::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.stopped { None } else { self.scheduler.poll_timeout() }
+        match self.bans.changed_at() {
+            _ if self.stopped => None,
+            at_once @ Some(_) if !self.banned_dials.is_empty() => at_once,
+            _ => self.scheduler.poll_timeout(),
+        }
     }
 
     /// What to do next; drained to `None` after every call that changes something.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        while let Some(output) = self.outputs.pop_front() {
+            match output {
+                Output::Dial { setup, ref node, .. } if self.bans.concern(node.id(), node.ip()) => {
+                    self.banned_dials.push(setup);
+                }
+                output => return Some(output),
+            }
+        }
+        None
     }
 
     // Helpers.
@@ -464,6 +457,9 @@ impl Core {
             return Err(DisconnectReason::Requested);
         }
         let node = NodeId::from(remote);
+        if self.bans.concern(node, setup.remote_ip) {
+            return Err(DisconnectReason::Requested);
+        }
         // The trusted flag first: it decides what the other checks mean.
         let trusted = self.config.trusted.contains(&node);
         let public = self.peers.values().filter(|peer| !peer.trusted);
@@ -480,12 +476,18 @@ impl Core {
                 already_connected: self.peers.contains_key(&node),
             },
         )?;
-        let prefix = setup.prefix;
+        let prefix = self.limited_prefix(setup);
         if !trusted && self.is_prefix_full(prefix) {
             self.counters.count_prefix_full();
             return Err(DisconnectReason::TooManyPeers);
         }
         Ok(())
+    }
+
+    /// The network of which a connection takes an inbound place.
+    fn limited_prefix(&self, setup: &Setup) -> Option<Prefix> {
+        let ip = setup.remote_ip.filter(|_| setup.direction == Direction::Inbound)?;
+        self.throttle.prefix(ip)
     }
 
     /// Whether this network has as many inbound peers as it may have.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -40,6 +40,15 @@ pub struct PeerEntry {
     pub remote_addr: Option<SocketAddr>,
     /// The network of which it takes an inbound place, where that is limited.
     pub(super) prefix: Option<Prefix>,
+}
+
+impl PeerEntry {
+    /// Where it is, as far as that is known.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        // What was dialed may be behind a proxy, which is the other end of the stream.
+        let dialed = self.node.as_ref().and_then(Node::ip);
+        dialed.or_else(|| self.remote_addr.map(|address| address.ip()))
+    }
 }
 
 /// What happened to connections since the start. The keys are few and ours, so the maps are small.

@@ -1,8 +1,8 @@
 //! Connections that are being set up, and the slots that they hold.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
-use devp2p_core::{Node, NodeId, Prefix, PublicKey};
+use devp2p_core::{Node, NodeId, PublicKey};
 use devp2p_dial::{DialId, DialKind, Outcome};
 use devp2p_peer::{Direction, DisconnectReason};
 
@@ -20,6 +20,8 @@ impl std::fmt::Display for SetupId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum SetupFailure {
+    /// The node is banned, and was not dialed.
+    Banned,
     /// No stream to the node could be opened.
     Connect,
     /// The secure handshake failed.
@@ -39,6 +41,7 @@ pub enum SetupFailure {
 impl std::fmt::Display for SetupFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Banned => "banned",
             Self::Connect => "no connection",
             Self::SecureHandshake => "the secure handshake failed",
             Self::Hello => "the exchange of Hellos failed",
@@ -56,8 +59,8 @@ pub(super) struct Setup {
     pub(super) dial: Option<Dial>,
     pub(super) expected: Option<NodeId>,
     pub(super) remote: Option<PublicKey>,
-    /// The network that it comes from, where that is limited.
-    pub(super) prefix: Option<Prefix>,
+    /// Where the remote is, as far as that is known.
+    pub(super) remote_ip: Option<IpAddr>,
     /// A checkpoint refused it, for this reason.
     pub(super) refused: Option<DisconnectReason>,
     /// The dial scheduler knows of it as a pending inbound connection.
@@ -82,7 +85,7 @@ impl Setup {
             dial: None,
             expected,
             remote: None,
-            prefix: None,
+            remote_ip: None,
             refused: None,
             announced: false,
             unwanted: false,
@@ -91,8 +94,8 @@ impl Setup {
 
     /// A dial of the scheduler.
     pub(super) fn dial(dial: Dial) -> Self {
-        let expected = Some(dial.node.id());
-        Self { dial: Some(dial), ..Self::new(Direction::Outbound, expected) }
+        let (expected, remote_ip) = (Some(dial.node.id()), dial.node.ip());
+        Self { dial: Some(dial), remote_ip, ..Self::new(Direction::Outbound, expected) }
     }
 
     /// What the dial scheduler hears of its end.
@@ -104,7 +107,7 @@ impl Setup {
         match (self.refused.or(told), failure) {
             (Some(DisconnectReason::AlreadyConnected), _) => Outcome::Collided,
             (Some(DisconnectReason::UselessPeer), _) => Outcome::Useless,
-            (Some(_), _) => Outcome::Refused,
+            (Some(_), _) | (None, SetupFailure::Banned) => Outcome::Refused,
             (None, SetupFailure::Connect) => Outcome::ConnectFailed,
             (None, _) => Outcome::HandshakeFailed,
         }

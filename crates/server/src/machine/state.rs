@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use devp2p_core::{Node, NodeId};
+use devp2p_core::{Ban, Node, NodeId};
 
 use super::{Core, Counters, PeerEntry};
 use crate::{DialStatus, Disconnect};
@@ -49,6 +49,11 @@ impl Core {
     /// Connections that are being set up, in both directions, and slots taken for the next ones.
     pub fn pending(&self) -> usize {
         self.setups.len()
+    }
+
+    /// The bans in force, in the order of their targets: ids first.
+    pub fn bans(&self, now: Instant) -> Vec<Ban> {
+        self.bans.tell(now).collect()
     }
 
     /// How it stands with the dials, as far as the scheduler tells; but for what the dial filter

@@ -53,6 +53,8 @@ impl Default for InboundLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Unwelcome {
+    /// The address is banned.
+    Banned,
     /// The address is outside of the networks that `net_restrict` names.
     NetRestrict,
     /// The address connected a short while ago.
@@ -66,6 +68,7 @@ pub enum Unwelcome {
 impl std::fmt::Display for Unwelcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Banned => "banned",
             Self::NetRestrict => "not in the netrestrict list",
             Self::TooManyAttempts => "too many attempts",
             Self::TooManyFromPrefix => "too many set-ups from this prefix",

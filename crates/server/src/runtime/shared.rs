@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) ports: Mutex<Option<PortStatus>>,
     /// Closed last of all.
     pub(crate) node_db: Arc<dyn NodeDb>,
+    /// Held by whoever writes the bans to it.
+    pub(crate) writing_bans: Mutex<()>,
     pub(super) setup_timeout: Duration,
     /// Where tasks run, also those that a call from outside of the runtime begins.
     runtime: Handle,
@@ -129,6 +131,7 @@ impl Shared {
             udp: Mutex::default(),
             ports: Mutex::default(),
             node_db: seams.node_db,
+            writing_bans: Mutex::default(),
             setup_timeout,
             runtime: Handle::current(),
             tasks: TaskTracker::new(),

@@ -184,14 +184,14 @@ proptest! {
             match op {
                 Op::Arrive(n, network) => {
                     let others = peers.values().filter(|&&other| other == network).count();
-                    let expected = if peers.contains_key(&n) {
-                        Err(Reason::AlreadyConnected)
-                    } else if others == 2 {
-                        Err(Reason::TooManyPeers)
-                    } else {
-                        peers.insert(n, network);
-                        Ok(Admission::Added(id(n)))
+                    let expected = match peers.get(&n) {
+                        Some(_) => Err(Reason::AlreadyConnected),
+                        None if others == 2 => Err(Reason::TooManyPeers),
+                        None => Ok(Admission::Added(id(n))),
                     };
+                    if expected.is_ok() {
+                        peers.insert(n, network);
+                    }
                     let address = format!("8.8.{network}.{n}");
                     prop_assert_eq!(arrive(&mut world, n, &address), expected);
                 }

@@ -215,6 +215,19 @@ impl World {
         self.core.handle_hello(self.now, setup, &hello, shared, (None, None))
     }
 
+    /// The same, where the stream tells from where it comes.
+    pub(crate) fn greet_from(
+        &mut self,
+        setup: SetupId,
+        n: u8,
+        from: Option<IpAddr>,
+    ) -> Result<Admission, DisconnectReason> {
+        let shared = [Capability::new("test", 1)];
+        let hello = Hello::new(format!("node {n}"), shared.to_vec(), key(n));
+        let remote = from.map(|ip| SocketAddr::new(ip, 40_000));
+        self.core.handle_hello(self.now, setup, &hello, &shared, (None, remote))
+    }
+
     /// The whole way, which leads to a peer.
     pub(crate) fn admit(&mut self, n: u8, direction: Direction) {
         let setup = self.begin(n, direction);
