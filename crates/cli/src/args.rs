@@ -40,7 +40,9 @@ pub(crate) enum Command {
     /// peerEvents, it prints a line for everything that the node tells, until it is interrupted.
     ///
     /// Beside geth's methods there are admin_dialStatus, which tells whom the node dials, what became of
-    /// the last dials and when it dials again, and admin_disconnects, the last peers that are gone.
+    /// the last dials and when it dials again, and admin_disconnects, the last peers that are gone; and
+    /// admin_banPeer TARGET [SECONDS], admin_unbanPeer TARGET and admin_bans, where TARGET is a node id, an
+    /// enode or enr URL, an IP address or a network.
     Attach(AttachArgs),
     /// Print a script that completes this program's command lines in a shell
     Completions(CompletionsArgs),

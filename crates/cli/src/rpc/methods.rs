@@ -10,7 +10,7 @@ use jsonrpsee::{
 use serde_json::{Map, Value};
 
 use super::{
-    Node,
+    Node, bans,
     calls::{Calls, Numbers},
     dials::{dial_status, disconnect},
     events::subscribe,
@@ -103,6 +103,18 @@ fn admin(module: &mut RpcModule<Node>) -> std::result::Result<(), RegisterMethod
         none(&params)?;
         let datadir = node.datadir.as_ref().map(|path| path.to_string_lossy().into_owned());
         Result::Ok(datadir.unwrap_or_default())
+    })?;
+    module.register_method("admin_banPeer", |params, node, _| {
+        let (target, duration) = bans::whom_and_how_long(&params)?;
+        let banned = node.handle.ban(target, duration);
+        banned.map(|()| true).map_err(|error| failed(error.to_string()))
+    })?;
+    module.register_method("admin_unbanPeer", |params, node, _| {
+        Result::Ok(node.handle.unban(bans::whom(&params)?))
+    })?;
+    module.register_method("admin_bans", |params, node, _| {
+        none(&params)?;
+        Result::Ok(node.handle.bans().iter().map(bans::ban).collect::<Vec<_>>())
     })?;
     module.register_method("admin_dialStatus", |params, node, _| {
         none(&params)?;

@@ -9,6 +9,7 @@
 //! WebSocket in without bound while the answers wait, and knows no Unix sockets.
 
 mod args;
+mod bans;
 mod calls;
 mod dials;
 mod events;

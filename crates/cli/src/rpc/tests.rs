@@ -1,5 +1,6 @@
 //! A server, and clients of its RPC.
 
+mod bans;
 mod dials;
 mod limits;
 mod methods;

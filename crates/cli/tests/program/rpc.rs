@@ -42,6 +42,9 @@ fn a_node_is_administered_over_its_socket() {
     );
     assert_eq!(attach(&to, &["admin_disconnects"]), json!([]));
 
+    assert_eq!(attach(&to, &["admin_banPeer", "203.0.113.0/24", "60"]), true);
+    assert_eq!(attach(&to, &["admin_bans"])[0]["target"], "203.0.113.0/24");
+
     let refused = devp2p(["attach", to[0], to[1], "admin_addPeer", "enode://x"]);
     assert_eq!((refused.status.code(), refused.stdout.as_slice()), (Some(1), &b""[..]));
     let stderr = String::from_utf8(refused.stderr).unwrap();
