@@ -41,8 +41,8 @@ pub(crate) enum Command {
     ///
     /// Beside geth's methods there are admin_dialStatus, which tells whom the node dials, what became of
     /// the last dials and when it dials again, and admin_disconnects, the last peers that are gone; and
-    /// admin_banPeer TARGET [SECONDS], admin_unbanPeer TARGET and admin_bans, where TARGET is a node id, an
-    /// enode or enr URL, an IP address or a network.
+    /// admin_banPeer, admin_unbanPeer and admin_bans: a ban is of a node id, an enode or enr URL, an IP
+    /// address or a network, and for good, or for so many seconds as come after that.
     Attach(AttachArgs),
     /// Print a script that completes this program's command lines in a shell
     Completions(CompletionsArgs),

@@ -7,7 +7,7 @@ use devp2p_core::{Node, NodeId};
 use super::InboundLimits;
 use crate::config::{DIAL_RATIO, MAX_PEERS, MAX_PENDING_PEERS};
 
-/// What [`Core`] is told at its construction.
+/// What [`Core`](crate::Core) is told at its construction.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CoreConfig {
@@ -25,7 +25,7 @@ pub struct CoreConfig {
     pub trusted: BTreeSet<NodeId>,
     /// The limits by address.
     pub inbound: InboundLimits,
-    /// What [`Core::anchors`] told an earlier run. (They are dialed by the scheduler.)
+    /// What [`Core::anchors`](crate::Core::anchors) told an earlier run. (They are dialed by the scheduler.)
     pub anchors: Vec<Node>,
 }
 

@@ -29,7 +29,7 @@ impl Core {
     ///
     /// Peers that dialed us are none: anybody can do that as often as he likes.
     ///
-    /// Where these are less than four, [those of an earlier run](CoreConfig::anchors) come after
+    /// Where these are less than four, [those of an earlier run](crate::CoreConfig::anchors) come after
     /// them, and those that were told before, unless they turned out to be of no use. Without any
     /// new one there is nothing to tell: those of earlier are still the best that is known.
     pub fn anchors(&mut self, now: Instant) -> Vec<Node> {
