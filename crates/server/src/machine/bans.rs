@@ -39,8 +39,6 @@ pub(super) struct Bans {
     bans: BTreeMap<BanTarget, Entry>,
     /// When the next one ends.
     next_end: Option<Instant>,
-    /// When the last one was made, or read from the database.
-    changed_at: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +62,6 @@ impl Bans {
         // What is too far off for the clock is for good.
         let ends_at = duration.and_then(|duration| now.checked_add(duration));
         self.bans.insert(ban.target, Entry { ban, ends_at });
-        self.changed_at = Some(now);
         self.find_next_end();
         Ok(())
     }
@@ -101,11 +98,6 @@ impl Bans {
     pub(super) fn tell(&self, now: Instant) -> impl Iterator<Item = Ban> {
         let is_in_force = move |entry: &&Entry| entry.ends_at.is_none_or(|end| end > now);
         self.bans.values().filter(is_in_force).map(|entry| entry.ban)
-    }
-
-    /// A time that is past: when the last ban came to be.
-    pub(super) const fn changed_at(&self) -> Option<Instant> {
-        self.changed_at
     }
 }
 

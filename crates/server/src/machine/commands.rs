@@ -7,7 +7,7 @@ use devp2p_dial::Input;
 use devp2p_peer::DisconnectReason;
 use tracing::debug;
 
-use super::{BanError, Core, Output, PeerEntry, bans::concerns};
+use super::{BanError, Core, Output, PeerEntry, SetupFailure, bans::concerns};
 
 impl Core {
     /// Adds a static node: it is dialed until it is connected, and again when it is gone.
@@ -71,6 +71,7 @@ impl Core {
         let reason = DisconnectReason::Requested;
         let ended = self.peers.iter().filter(concerned);
         self.outputs.extend(ended.map(|(&id, _)| Output::Disconnect { id, reason }));
+        self.take_dials_back(now);
         Ok(())
     }
 
@@ -84,8 +85,24 @@ impl Core {
         for ban in bans.into_iter().filter(|ban| !ban.is_over(unix)) {
             let is_full = self.bans.insert(now, ban, ban.remaining(unix)).is_err();
             if is_full {
-                return;
+                break;
             }
+        }
+        self.take_dials_back(now);
+    }
+
+    /// Dials nobody of whom the driver has not heard and who is banned now.
+    fn take_dials_back(&mut self, now: Instant) {
+        let mut banned = Vec::new();
+        self.outputs.retain(|output| match output {
+            Output::Dial { setup, node, .. } if self.bans.concern(node.id(), node.ip()) => {
+                banned.push(*setup);
+                false
+            }
+            _ => true,
+        });
+        for setup in banned {
+            self.handle_setup_ended(now, setup, SetupFailure::Banned);
         }
     }
 }

@@ -108,8 +108,8 @@ pub struct Core {
     peers: BTreeMap<NodeId, PeerEntry>,
     anchors: Anchors,
     bans: Bans,
-    /// Dials of banned nodes, which the scheduler has to hear of.
-    banned_dials: Vec<SetupId>,
+    /// Orders to dial banned nodes, which the scheduler has to hear of.
+    banned_dials: Vec<Dial>,
     dials: Dials,
     ends: Ends,
     /// Drained by the driver after every call.
@@ -137,7 +137,7 @@ impl Core {
             stopped: false,
         };
         // It may know already whom to dial.
-        core.drain_scheduler();
+        core.take_orders();
         core
     }
 
@@ -389,7 +389,7 @@ impl Core {
         if let Err(refusal) = &verdict {
             self.counters.count_candidate(refusal.cause());
         }
-        self.drain_scheduler();
+        self.drain_scheduler(now);
         verdict
     }
 
@@ -417,33 +417,18 @@ impl Core {
     /// The time of [`poll_timeout`](Core::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.bans.expire(now);
-        for setup in std::mem::take(&mut self.banned_dials) {
-            self.handle_setup_ended(now, setup, SetupFailure::Banned);
-        }
         self.scheduler.handle_timeout(now);
-        self.drain_scheduler();
+        self.drain_scheduler(now);
     }
 
     /// When to call [`handle_timeout`](Core::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.bans.changed_at() {
-            _ if self.stopped => None,
-            at_once @ Some(_) if !self.banned_dials.is_empty() => at_once,
-            _ => self.scheduler.poll_timeout(),
-        }
+        if self.stopped { None } else { self.scheduler.poll_timeout() }
     }
 
     /// What to do next; drained to `None` after every call that changes something.
     pub fn poll_output(&mut self) -> Option<Output> {
-        while let Some(output) = self.outputs.pop_front() {
-            match output {
-                Output::Dial { setup, ref node, .. } if self.bans.concern(node.id(), node.ip()) => {
-                    self.banned_dials.push(setup);
-                }
-                output => return Some(output),
-            }
-        }
-        None
+        self.outputs.pop_front()
     }
 
     // Helpers.
@@ -529,14 +514,34 @@ impl Core {
 
     fn tell_scheduler(&mut self, now: Instant, input: Input) {
         self.scheduler.handle_input(now, input);
-        self.drain_scheduler();
+        self.drain_scheduler(now);
     }
 
-    fn drain_scheduler(&mut self) {
+    /// Does what the scheduler wants done.
+    fn drain_scheduler(&mut self, now: Instant) {
+        self.take_orders();
+        for dial in std::mem::take(&mut self.banned_dials) {
+            self.counters.count_failure(Direction::Outbound, SetupFailure::Banned);
+            let outcome = DialOutcome::Failed(SetupFailure::Banned);
+            self.dials.note(now, &dial.node, dial.kind, outcome);
+            let done = Input::DialDone { dial: dial.id, outcome: Outcome::Refused };
+            self.scheduler.handle_input(now, done);
+        }
+        // It may dial others in their place. One that dials the same again has to wait for the next
+        // call, or this would not end.
+        self.take_orders();
+    }
+
+    fn take_orders(&mut self) {
         while let Some(output) = self.scheduler.poll_output() {
             match output {
                 // Breaks the scheduler's contract; nobody would do it any more.
                 _ if self.stopped => {}
+                devp2p_dial::Output::Dial { dial: id, node, kind }
+                    if self.bans.concern(node.id(), node.ip()) =>
+                {
+                    self.banned_dials.push(Dial { id, kind, node });
+                }
                 devp2p_dial::Output::Dial { dial, node, kind } => {
                     let setup = Setup::dial(Dial { id: dial, kind, node: node.clone() });
                     // Outbound set-ups need no slot: the scheduler limits them.

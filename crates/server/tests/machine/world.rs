@@ -126,12 +126,28 @@ impl World {
     }
 
     pub(crate) fn new(change: impl FnOnce(&mut CoreConfig)) -> Self {
+        Self::build(change, &[])
+    }
+
+    /// With a scheduler that knows whom to dial from the beginning.
+    pub(crate) fn with_orders(nodes: &[u8]) -> Self {
+        Self::build(|_| {}, nodes)
+    }
+
+    fn build(change: impl FnOnce(&mut CoreConfig), orders: &[u8]) -> Self {
         let mut config = CoreConfig::new(id(OWN));
         change(&mut config);
         let recorder = Recorder::default();
+        let mut dials = 0;
+        for &n in orders {
+            dials += 1;
+            let (dial, kind) = (DialId::new(dials), DialKind::Static);
+            let order = devp2p_dial::Output::Dial { dial, node: node(n), kind };
+            recorder.orders.lock().unwrap().push_back(order);
+        }
         let (told, orders) = (Arc::clone(&recorder.told), Arc::clone(&recorder.orders));
         let core = Core::new(config, Box::new(recorder), [7; 32]);
-        Self { core, now: start(), told, orders, dials: 0 }
+        Self { core, now: start(), told, orders, dials }
     }
 
     pub(crate) fn wait(&mut self, time: Duration) {
