@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devp2p_core::{Host, Node, NodeId, NodeKey, PublicKey};
+use devp2p_core::{Host, LanPolicy, Node, NodeId, NodeKey, Prefix, PublicKey, prefix_group};
 use devp2p_dial::Scheduler;
 use devp2p_fuzz::{keys::NODES, script::Script};
 use devp2p_peer::{Capability, Direction, DisconnectReason, End, Hello, Side};
@@ -74,6 +74,8 @@ struct Setup {
     expected: Option<NodeId>,
     remote: Option<PublicKey>,
     refused: bool,
+    /// The network of which it takes a place.
+    network: Option<Prefix>,
 }
 
 struct World {
@@ -82,6 +84,9 @@ struct World {
     setups: BTreeMap<SetupId, Setup>,
     peers: BTreeSet<NodeId>,
     trusted: BTreeSet<NodeId>,
+    banned: BTreeSet<NodeId>,
+    /// The networks of which inbound peers take a place.
+    networks: BTreeMap<NodeId, Prefix>,
     /// Peers that hold a public slot, in and out: those that were trusted when they came hold none
     /// until they are trusted no longer.
     was_trusted: BTreeSet<NodeId>,
@@ -110,6 +115,8 @@ impl World {
             setups: BTreeMap::new(),
             peers: BTreeSet::new(),
             trusted: BTreeSet::from([id(3)]),
+            banned: BTreeSet::new(),
+            networks: BTreeMap::new(),
             was_trusted: BTreeSet::new(),
             stopped: false,
         };
@@ -158,7 +165,7 @@ impl World {
 
     fn operate(&mut self, script: &mut Script<'_>) {
         let peer = id(script.pick(LIST.len()));
-        match script.pick(3) {
+        match script.pick(5) {
             0 => {
                 let connected = self.core.remove_peer(self.now, peer);
                 assert_eq!(connected, self.peers.contains(&peer));
@@ -167,6 +174,14 @@ impl World {
             1 => {
                 self.core.add_trusted_peer(peer);
                 self.trusted.insert(peer);
+            }
+            2 => {
+                let is_banned = self.core.ban(self.now, 0, peer.into(), None).is_ok();
+                assert_eq!(is_banned, peer != id(0));
+                self.banned.extend(is_banned.then_some(peer));
+            }
+            3 => {
+                assert_eq!(self.core.unban(self.now, &peer.into()), self.banned.remove(&peer));
             }
             _ => {
                 self.core.remove_trusted_peer(peer);
@@ -188,9 +203,12 @@ impl World {
             128..192 => IpAddr::from([0x2001, 0x4860, 0, script.byte().into(), 0, 0, 0, 1]),
             _ => IpAddr::from([192, 168, 0, script.byte()]),
         };
-        if self.core.handle_accepted(self.now, Some(SocketAddr::new(from, 1))).is_ok() {
+        if self.core.handle_accepted(self.now, setup, Some(SocketAddr::new(from, 1))).is_ok() {
             assert!(!self.stopped);
             self.insert(setup, Direction::Inbound, false, None);
+            let is_limited = !LanPolicy::default().exempts(from);
+            let network = is_limited.then(|| prefix_group(from));
+            self.setups.get_mut(&setup).expect("it was inserted").network = network;
         } else {
             self.core.handle_setup_ended(self.now, setup, SetupFailure::Refused);
         }
@@ -212,7 +230,8 @@ impl World {
         dialed: bool,
         expected: Option<NodeId>,
     ) {
-        let new = Setup { direction, dialed, expected, remote: None, refused: false };
+        let (remote, refused, network) = (None, false, None);
+        let new = Setup { direction, dialed, expected, remote, refused, network };
         assert!(self.setups.insert(setup, new).is_none(), "a set-up's name is used twice");
     }
 
@@ -251,7 +270,9 @@ impl World {
                 assert!(!shared.is_empty(), "a useless peer");
                 assert_eq!(peer, NodeId::from(remote));
                 self.check_admissible(id);
-                self.setups.remove(&id);
+                let setup = self.setups.remove(&id).expect("it was picked");
+                self.networks.remove(&peer);
+                self.networks.extend(setup.network.map(|network| (peer, network)));
                 self.peers.insert(peer);
                 self.was_trusted.remove(&peer);
                 vec![peer]
@@ -276,6 +297,7 @@ impl World {
         let remote = NodeId::from(setup.remote.expect("it is past the secure handshake"));
         assert!(!self.stopped, "admitted after the stop");
         assert_ne!(remote, id(0), "connected to ourselves");
+        assert!(!self.banned.contains(&remote), "connected to who is banned");
         assert!(!self.peers.contains(&remote), "connected twice");
         assert!(setup.expected.is_none_or(|expected| expected == remote), "another node");
         if !self.trusted.contains(&remote) {
@@ -302,6 +324,7 @@ impl World {
                 Output::Dial { setup, node, .. } => {
                     assert!(!self.stopped, "a dial after the stop");
                     assert_ne!(node.id(), id(0), "it dials ourselves");
+                    assert!(!self.banned.contains(&node.id()), "it dials who is banned");
                     assert!(!self.peers.contains(&node.id()), "it dials a peer");
                     let mut dials = self.setups.values().filter(|setup| setup.dialed);
                     assert!(dials.all(|dial| dial.expected != Some(node.id())), "it dials twice");
@@ -335,6 +358,14 @@ impl World {
             entry.direction == Direction::Inbound && public(id)
         });
         assert!(inbound.count() <= MAX_INBOUND, "outbound peers find no slot");
+        let mut places: BTreeMap<Prefix, usize> = BTreeMap::new();
+        for id in self.peers.iter().filter(public) {
+            if let Some(network) = self.networks.get(id) {
+                let taken = places.entry(*network).or_default();
+                *taken += 1;
+                assert!(*taken <= 2, "a network has too many places");
+            }
+        }
     }
 
     /// Everything comes to its end, and nothing is left over.
