@@ -126,13 +126,14 @@ fn without_defences(name: &str, setup: Setup, means: Means) -> Option<String> {
 }
 
 const HEAD: &str = "\
-| attack | without | seeds | eclipsed | honest outbound, fewest: min / median | at the end: min / median | attackers' share of outbound | of inbound | of the table of v4 | of v5 |
+| attack | without | seeds | eclipsed | honest outbound, fewest: min / median | at the end: min / median | inbound, attackers: median / max | attackers' share of outbound | of the table of v4 | of v5 |
 |---|---|---|---|---|---|---|---|---|---|";
 
 fn report(attack: &str, without: &str, runs: &[Outcome]) {
     let eclipsed = runs.iter().filter(|run| run.eclipsed > 0).count();
     let (fewest, fewest_median, _) = spread(runs.iter().map(|run| run.fewest));
     let (least, median, _) = spread(runs.iter().map(|run| run.outbound.honest));
+    let (_, inbound, most_inbound) = spread(runs.iter().map(|run| run.inbound.hostile));
     let share = |of: fn(&Outcome) -> Sides| {
         let all: usize = runs.iter().map(|run| of(run).honest + of(run).hostile).sum();
         match runs.iter().map(|run| of(run).hostile).sum::<usize>() {
@@ -141,10 +142,9 @@ fn report(attack: &str, without: &str, runs: &[Outcome]) {
         }
     };
     println!(
-        "| {attack} | {without} | {} | {eclipsed} | {fewest} / {fewest_median} | {least} / {median} | {} | {} | {} | {} |",
+        "| {attack} | {without} | {} | {eclipsed} | {fewest} / {fewest_median} | {least} / {median} | {inbound} / {most_inbound} | {} | {} | {} |",
         runs.len(),
         share(|run| run.outbound),
-        share(|run| run.inbound),
         share(|run| run.tables[0]),
         share(|run| run.tables[1]),
     );
