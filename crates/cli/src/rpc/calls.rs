@@ -12,12 +12,15 @@ use jsonrpsee::{
     BoundedSubscriptions, ConnectionId, Extensions, MethodCallback, MethodResponse, MethodSink,
     Methods, SubscriptionState,
     core::traits::IdProvider,
-    types::{ErrorCode, ErrorObjectOwned, Id, InvalidRequest, Params, Request, SubscriptionId},
+    types::{ErrorCode, ErrorObjectOwned, Id, Params, SubscriptionId},
 };
 use serde_json::{Value, value::RawValue};
 use tokio::sync::{Notify, mpsc};
 
-use super::params::{error, failed};
+use super::{
+    message::{Call, First},
+    params::{error, failed},
+};
 
 /// How many calls one batch may have, as in geth.
 pub(super) const MAX_BATCH: usize = 1_000;
@@ -103,60 +106,75 @@ impl Calls {
         message: &[u8],
         subscriber: Option<&Subscriber>,
     ) -> Option<Box<RawValue>> {
-        if let Ok(request) = serde_json::from_slice::<Request<'_>>(message) {
-            let response = self.call(request, subscriber).await;
-            // The answer to a subscription went before its first notification.
-            return (!response.is_subscription()).then(|| response.into_json());
-        }
-        if is_notification(message) {
+        let call = match serde_json::from_slice::<Call<'_>>(message) {
+            Ok(call) => call,
+            Err(error) if error.is_data() => {
+                return refused(None, invalid_request("invalid request"));
+            }
+            Err(_) => return refused(None, ErrorCode::ParseError.into()),
+        };
+        let id = call.usable_id();
+        let method = match (call.method, call.id) {
+            // To a call without an id nothing is said. geth does not make it either.
+            (Some(_), None) => return None,
+            (Some(method), Some(_)) if id.is_some() => method,
+            _ => return refused(id, invalid_request("invalid request")),
+        };
+        // The library knows less kinds of ids than there are: it is put in afterwards then.
+        let known = id.and_then(|id| serde_json::from_str::<Id<'_>>(id).ok());
+        let is_known = known.is_some();
+        let subscriber = subscriber.filter(|_| is_known);
+        let response = self.call(known.unwrap_or(STAND_IN), &method, call.params, subscriber).await;
+        // The answer to a subscription went before its first notification.
+        if response.is_subscription() {
             return None;
         }
-        let response = match serde_json::from_slice::<InvalidRequest<'_>>(message) {
-            Ok(request) => MethodResponse::error(request.id, invalid_request("invalid request")),
-            Err(error) if error.is_data() => {
-                MethodResponse::error(Id::Null, invalid_request("invalid request"))
-            }
-            Err(_) => MethodResponse::error(Id::Null, ErrorCode::ParseError),
-        };
-        Some(response.into_json())
+        let answer = response.into_json();
+        if is_known { Some(answer) } else { with_id(&answer, id?) }
     }
 
     /// Nobody can subscribe in a batch.
     async fn answer_batch(&self, message: &[u8]) -> Option<Box<RawValue>> {
-        let refuse =
-            |error: ErrorObjectOwned| Some(MethodResponse::error(Id::Null, error).into_json());
-        let calls: Vec<&RawValue> = match serde_json::from_slice(message) {
-            Ok(calls) => calls,
-            Err(_) => return refuse(ErrorCode::ParseError.into()),
+        let batch: First<'_, MAX_BATCH> = match serde_json::from_slice(message) {
+            Ok(batch) => batch,
+            Err(_) => return refused(None, ErrorCode::ParseError.into()),
         };
-        if calls.is_empty() {
-            return refuse(invalid_request("empty batch"));
+        if batch.items.is_empty() {
+            return refused(None, invalid_request("empty batch"));
         }
-        if calls.len() > MAX_BATCH {
-            return refuse(invalid_request("batch too large"));
+        let mut answers = Answers::default();
+        if batch.has_more {
+            // geth's way: one answer, to the first call that wants one.
+            let first = batch.items.iter().find_map(|call| wanted_id(call));
+            answers.extend(refused(first, invalid_request("batch too large")));
+            return answers.finish();
         }
-        let mut answers = String::from("[");
-        for call in calls {
+        for call in batch.items {
+            if answers.is_full {
+                // Not made any more.
+                let error = error(TOO_LARGE, "response too large");
+                answers.extend(wanted_id(call).and_then(|id| refused(Some(id), error)));
+                continue;
+            }
             let Some(answer) = self.answer_one(call.get().as_bytes(), None).await else { continue };
-            if answers.len() + answer.get().len() > MAX_ANSWER {
-                return refuse(error(TOO_LARGE, "response too large"));
-            }
-            if answers.len() > 1 {
-                answers.push(',');
-            }
-            answers.push_str(answer.get());
+            answers.is_full = answers.text.len().saturating_add(answer.get().len()) > MAX_ANSWER;
+            let error = || error(TOO_LARGE, "response too large");
+            let answer =
+                if answers.is_full { refused(wanted_id(call), error()) } else { Some(answer) };
+            answers.extend(answer);
         }
-        if answers.len() == 1 {
-            return None;
-        }
-        answers.push(']');
-        RawValue::from_string(answers).ok()
+        answers.finish()
     }
 
-    async fn call(&self, request: Request<'_>, subscriber: Option<&Subscriber>) -> MethodResponse {
-        let Request { id, method, params, .. } = request;
-        let params = Params::new(params.as_deref().map(RawValue::get));
-        let Some(callback) = self.methods.method(&method) else {
+    async fn call(
+        &self,
+        id: Id<'_>,
+        method: &str,
+        params: Option<&RawValue>,
+        subscriber: Option<&Subscriber>,
+    ) -> MethodResponse {
+        let params = Params::new(params.map(RawValue::get));
+        let Some(callback) = self.methods.method(method) else {
             let why = format!("the method {method} does not exist/is not available");
             return MethodResponse::error(id, error(NOT_FOUND, why));
         };
@@ -206,11 +224,50 @@ fn invalid_request(why: &str) -> ErrorObjectOwned {
     error(INVALID_REQUEST, why)
 }
 
-/// Whether it is a call without an id, to which nothing is said. geth does not make it either.
-fn is_notification(message: &[u8]) -> bool {
-    let Ok(value) = serde_json::from_slice::<Value>(message) else { return false };
-    let field = |name| value.get(name).and_then(Value::as_str);
-    value.get("id").is_none() && field("jsonrpc") == Some("2.0") && field("method").is_some()
+/// The id of a call that wants an answer.
+fn wanted_id(call: &RawValue) -> Option<&str> {
+    let call: Call<'_> = serde_json::from_str(call.get()).ok()?;
+    call.usable_id()
+}
+
+/// An error in answer to the call with this id.
+fn refused(id: Option<&str>, error: ErrorObjectOwned) -> Option<Box<RawValue>> {
+    let answer = MethodResponse::error(STAND_IN, error).into_json();
+    with_id(&answer, id.unwrap_or("null"))
+}
+
+/// An answer with another id.
+fn with_id(answer: &RawValue, id: &str) -> Option<Box<RawValue>> {
+    let rest = answer.get().strip_prefix(r#"{"jsonrpc":"2.0","id":0,"#)?;
+    RawValue::from_string(format!(r#"{{"jsonrpc":"2.0","id":{id},{rest}"#)).ok()
+}
+
+/// The id of answers until they get theirs.
+const STAND_IN: Id<'static> = Id::Number(0);
+
+/// The answers to a batch.
+#[derive(Debug, Default)]
+struct Answers {
+    text: String,
+    /// No other answer fits.
+    is_full: bool,
+}
+
+impl Answers {
+    fn extend(&mut self, answer: Option<Box<RawValue>>) {
+        let Some(answer) = answer else { return };
+        self.text.push(if self.text.is_empty() { '[' } else { ',' });
+        self.text.push_str(answer.get());
+    }
+
+    /// All of them as a list; nothing where there is none.
+    fn finish(mut self) -> Option<Box<RawValue>> {
+        if self.text.is_empty() {
+            return None;
+        }
+        self.text.push(']');
+        RawValue::from_string(self.text).ok()
+    }
 }
 
 /// What unsubscribing said.

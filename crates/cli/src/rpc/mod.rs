@@ -18,6 +18,7 @@ mod guard;
 mod http;
 #[cfg(unix)]
 mod ipc;
+mod message;
 mod methods;
 mod node;
 mod params;

@@ -3,27 +3,34 @@
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use serde_json::Value;
 
+use super::message::First;
+
 /// geth's code for arguments that cannot be used.
 const INVALID_PARAMS: i32 = -32602;
 
 /// geth's code for whatever fails.
 const FAILED: i32 = -32000;
 
-/// At most `N` arguments; those that are not given are null.
+/// At most `N` arguments, each a plain value; those that are not given are null.
 pub(super) fn positional<const N: usize>(
     params: &Params<'_>,
 ) -> Result<[Value; N], ErrorObjectOwned> {
-    let given = match params.as_str() {
-        None | Some("null") => Vec::new(),
-        Some(text) => serde_json::from_str::<Vec<Value>>(text)
-            .map_err(|_| error(INVALID_PARAMS, "non-array args"))?,
-    };
-    if given.len() > N {
+    let text = params.as_str().filter(|text| *text != "null").unwrap_or("[]");
+    let given: First<'_, N> =
+        serde_json::from_str(text).map_err(|_| error(INVALID_PARAMS, "non-array args"))?;
+    if given.has_more {
         let why = format!("too many arguments, want at most {N}");
         return Err(error(INVALID_PARAMS, why));
     }
-    let mut given = given.into_iter();
-    Ok(std::array::from_fn(|_| given.next().unwrap_or_default()))
+    let mut values = std::array::from_fn(|_| Value::Null);
+    for (index, (value, given)) in values.iter_mut().zip(given.items).enumerate() {
+        // Made of lists and objects, it may take a hundred times its size.
+        if given.get().starts_with(['{', '[']) {
+            return Err(invalid(index, "wants a plain value"));
+        }
+        *value = serde_json::from_str(given.get()).map_err(|error| invalid(index, error))?;
+    }
+    Ok(values)
 }
 
 /// One argument, a text.

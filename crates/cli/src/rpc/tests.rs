@@ -3,6 +3,7 @@
 mod bans;
 mod dials;
 mod limits;
+mod messages;
 mod methods;
 
 use std::{path::PathBuf, sync::atomic::AtomicU32, time::Duration};
