@@ -225,14 +225,21 @@ pub(crate) struct DiscoveryArgs {
 }
 
 /// Who the node is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[derive(Clone, Default, PartialEq, Eq, Args)]
 pub(crate) struct KeyArgs {
-    /// The file with the node's key; without a key one is made that lasts until the end
+    /// The file with the node's key; without a key, and without a folder to keep it in, one is made
+    /// that lasts until the end
     #[arg(long, value_name = "FILE", conflicts_with = "nodekeyhex")]
     pub(crate) nodekey: Option<PathBuf>,
     /// The node's key as 64 hex digits; other users of this machine can see it
     #[arg(long, value_name = "HEX")]
     pub(crate) nodekeyhex: Option<String>,
+}
+
+impl std::fmt::Debug for KeyArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyArgs").field("nodekey", &self.nodekey).finish_non_exhaustive()
+    }
 }
 
 /// Where discovery begins.

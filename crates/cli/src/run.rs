@@ -84,11 +84,14 @@ async fn serve(settings: Settings, key: NodeKey, chain: Option<Chain>) -> Result
         }
     };
     let printer = Printer { json: settings.json };
-    print_ready(&printer, &handle, metrics.as_ref(), &rpc)?;
-    let result = tokio::select! {
-        biased;
-        () = interrupts.next() => Ok(()),
-        result = feed.print(&printer) => result,
+    let result = match print_ready(&printer, &handle, metrics.as_ref(), &rpc) {
+        Ok(()) => tokio::select! {
+            biased;
+            () = interrupts.next() => Ok(()),
+            result = feed.print(&printer) => result,
+        },
+        // Nobody reads. What was begun is ended as at any other stop.
+        failed => failed,
     };
     info!("Stopping");
     let (_, rest) = tokio::join!(handle.stop(), feed.print(&printer));

@@ -69,6 +69,9 @@ struct PeerArgs {
     /// How many inbound connections may be in set-up at one time [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     maxpendpeers: Option<u16>,
+    /// How many inbound peers one network (/24, /48) may have, the trusted not counted [default: 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    peers_per_network: Option<u16>,
     /// One of so many peers is dialed, the rest is left for inbound ones [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     dialratio: Option<u16>,
@@ -89,7 +92,7 @@ struct PeerArgs {
     netrestrict: Option<NetRestrict>,
     /// The SOCKS5 proxy to dial through, as in socks5://USER:PASSWORD@HOST:PORT, of which the host
     /// alone is needed. Discovery and lists in DNS do not go through it
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = Proxy::told)]
     proxy: Option<Proxy>,
 }
 
@@ -102,6 +105,9 @@ struct AddressArgs {
     /// The UDP address of discovery, where it is another; port 0 takes a free one
     #[arg(long, value_name = "IP:PORT", conflicts_with = "nodiscover")]
     discaddr: Option<Bind>,
+    /// The UDP address of discovery v5, where it has a socket of its own; port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "nodiscover")]
+    discv5addr: Option<Bind>,
     /// How to be reachable behind a NAT: any, none, upnp, pmp, pmp:IP, pcp, pcp:IP, extip:IP, stun or
     /// stun:HOST:PORT [default: any]
     ///
@@ -184,6 +190,7 @@ impl PeerArgs {
     fn apply(self, settings: &mut Settings) {
         put(&mut settings.max_peers, self.maxpeers);
         put(&mut settings.max_pending_peers, self.maxpendpeers);
+        put(&mut settings.peers_per_network, self.peers_per_network);
         put(&mut settings.dial_ratio, self.dialratio);
         put(&mut settings.no_dial, self.nodial);
         put(&mut settings.static_nodes, told(self.static_nodes));
@@ -197,6 +204,7 @@ impl AddressArgs {
     fn apply(self, settings: &mut Settings) {
         put(&mut settings.listen_addr, self.addr);
         put(&mut settings.disc_addr, self.discaddr);
+        put(&mut settings.discovery_v5_addr, self.discv5addr);
         put(&mut settings.nat, self.nat);
     }
 }

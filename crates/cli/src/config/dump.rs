@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::{Settings, keys};
 
-/// The settings as a file that loads to the same, but for a key that was told by its digits: a
-/// secret stays where it was. What is not set is in a comment.
+/// The settings as a file that loads to the same, but for a key that was told by its digits and the
+/// login of a proxy: a secret stays where it was. What is not set is in a comment.
 pub(crate) fn dump(mut settings: Settings) -> String {
     let mut text = HEADER.to_owned();
     let mut line = |line: &str| {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use devp2p_core::NetRestrict;
 
 use super::{
-    Settings,
-    value::{Kind, Value, Wrong, boolean, host, number, parsed, path, text, word},
+    Proxy, Settings,
+    value::{Kind, Value, Wrong, boolean, host, number, parsed, path, secret, text, word},
 };
 use crate::{
     args::{parse_bootnode, parse_static},
@@ -451,6 +451,19 @@ fn devp2p() -> Table {
         name: "Devp2p",
         about: "What geth has no keys for.",
         keys: vec![
+            Key::new(
+                "PeersPerNetwork",
+                number(1, u16::MAX),
+                |it| &mut it.peers_per_network,
+                "How many inbound peers one network (/24 of IPv4, /48 of IPv6) may have, the trusted and those of\n\
+                 local networks not counted.",
+            ),
+            Key::new(
+                "DiscoveryV5Addr",
+                word(),
+                |it| &mut it.discovery_v5_addr,
+                "The UDP address of discovery v5 where it has a socket of its own, \"\" where it shares that of v4.",
+            ),
             Key::optional(
                 "NodeKey",
                 path(),
@@ -489,9 +502,10 @@ fn devp2p() -> Table {
             ),
             Key::optional(
                 "Proxy",
-                word().optional(),
+                secret(Proxy::checked).optional(),
                 |it| &mut it.proxy,
-                "The SOCKS5 proxy to dial through. Discovery and lists in DNS do not go through it.",
+                "The SOCKS5 proxy to dial through. Discovery and lists in DNS do not go through it. A login,\n\
+                 as in socks5://USER:PASSWORD@HOST:PORT, is not dumped.",
                 "\"socks5://127.0.0.1:9050\"",
             ),
         ],

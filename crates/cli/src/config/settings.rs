@@ -31,6 +31,7 @@ pub(crate) struct Settings {
 
     pub(crate) max_peers: u16,
     pub(crate) max_pending_peers: u16,
+    pub(crate) peers_per_network: u16,
     pub(crate) dial_ratio: u16,
     pub(crate) no_dial: bool,
     pub(crate) no_discovery: bool,
@@ -46,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) listen_addr: Bind,
     /// That of TCP, where there is none.
     pub(crate) disc_addr: Bind,
+    /// That of v4, where there is none.
+    pub(crate) discovery_v5_addr: Bind,
     pub(crate) nat: Nat,
     pub(crate) enable_msg_events: bool,
 
@@ -75,6 +78,7 @@ impl Default for Settings {
             key: KeyArgs::default(),
             max_peers: small(config.max_peers),
             max_pending_peers: small(config.max_pending_peers),
+            peers_per_network: small(config.inbound.peers_per_prefix),
             dial_ratio: small(config.dial_ratio),
             no_dial: config.no_dial,
             no_discovery: config.no_discovery,
@@ -89,6 +93,7 @@ impl Default for Settings {
             node_database: None,
             listen_addr: Bind(config.listen_addr),
             disc_addr: Bind(config.disc_addr),
+            discovery_v5_addr: Bind(config.discovery_v5_addr),
             nat: Nat::Any,
             enable_msg_events: config.enable_msg_events,
             metrics: false,
@@ -112,6 +117,7 @@ impl Settings {
         let mut config = Config::new(key);
         config.max_peers = self.max_peers.into();
         config.max_pending_peers = self.max_pending_peers.into();
+        config.inbound.peers_per_prefix = self.peers_per_network.into();
         config.dial_ratio = self.dial_ratio.into();
         config.no_dial = self.no_dial;
         config.no_discovery = self.no_discovery;
@@ -125,11 +131,14 @@ impl Settings {
         config.net_restrict.clone_from(&self.net_restrict);
         config.listen_addr = self.listen_addr.0;
         config.disc_addr = self.disc_addr.0;
+        config.discovery_v5_addr = self.discovery_v5_addr.0;
         config.nat = self.nat.clone();
         config.enable_msg_events = self.enable_msg_events;
         config.dns_lists = self.dns_lists()?;
         if let Some(proxy) = &self.proxy {
-            config.dialer = Some(Arc::new(proxy.dialer().map_err(Failure::arguments)?));
+            let dialer = proxy.dialer();
+            let dialer = dialer.map_err(|error| Failure::arguments(format!("--proxy: {error}")))?;
+            config.dialer = Some(Arc::new(dialer));
         }
         Ok(config)
     }

@@ -124,6 +124,16 @@ where
     text().map(to, T::to_string)
 }
 
+/// The same, where there may be a secret in it: what is wrong is told without it.
+pub(super) fn secret<T, E>(parse: impl Fn(&str) -> Result<T, E> + 'static) -> Kind<T>
+where
+    T: fmt::Display + 'static,
+    E: fmt::Display,
+{
+    let to = move |text: String| parse(&text).map_err(|error| error.to_string());
+    text().map(to, T::to_string)
+}
+
 /// A text that its type understands.
 pub(super) fn word<T>() -> Kind<T>
 where

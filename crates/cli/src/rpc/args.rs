@@ -49,6 +49,10 @@ pub(crate) struct RpcArgs {
     /// The sites of which pages may call over WebSocket, none unless told; * for any
     #[arg(long = "ws.origins", value_name = "ORIGIN,..", value_delimiter = ',')]
     pub(crate) ws_origins: Option<Vec<String>>,
+    /// Have a Unix socket for JSON-RPC where there is a path for it, which is so unless told
+    #[arg(long = "ipc", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", conflicts_with = "ipcdisable")]
+    pub(crate) ipc: Option<bool>,
     /// The Unix socket for JSON-RPC of all APIs, for this user alone; devp2p.ipc in --datadir unless
     /// told. A name without a slash is one in --datadir
     #[arg(long = "ipcpath", value_name = "FILE")]
@@ -82,7 +86,12 @@ impl RpcArgs {
         put(&mut self.ws_port, over.ws_port);
         put(&mut self.ws_api, over.ws_api);
         put(&mut self.ws_origins, over.ws_origins);
+        // Who tells where the socket is wants one, whatever was told before.
+        if over.ipcpath.is_some() {
+            self.ipcdisable = None;
+        }
         put(&mut self.ipcpath, over.ipcpath);
+        put(&mut self.ipcdisable, over.ipc.map(|is_on| !is_on));
         put(&mut self.ipcdisable, over.ipcdisable);
     }
 

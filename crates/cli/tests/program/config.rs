@@ -108,6 +108,10 @@ fn what_is_dumped_loads_to_the_same() {
         "other.ipc",
         "--proxy",
         "socks5://127.0.0.1:9050",
+        "--peers-per-network",
+        "5",
+        "--discv5addr",
+        "127.0.0.1:8",
         "--discovery",
         "v5",
         "--addr",
@@ -122,6 +126,8 @@ fn what_is_dumped_loads_to_the_same() {
         ("IPCPath", "\"other.ipc\""),
         ("NAT", "\"extip:192.0.2.7\""),
         ("DiscoveryV4", "false"),
+        ("PeersPerNetwork", "5"),
+        ("DiscoveryV5Addr", "\"127.0.0.1:8\""),
         ("Network", "\"sepolia\""),
     ] {
         assert!(first.contains(&format!("\n{key} = {told}\n")), "no {key} = {told} in {first}");
@@ -216,4 +222,59 @@ fn every_shell_has_completions() {
         let script = stdout_of(["completions", shell]);
         assert!(script.contains("dump-config") && script.contains("devnet"), "{shell}");
     }
+}
+
+#[test]
+fn who_tells_where_the_socket_is_wants_one() {
+    let path = file("no-socket.toml", "[Node]\nIPCPath = \"\"\n");
+    let told = |arguments: &[&str]| {
+        let mut run = command();
+        run.args(["run", "--config"]).arg(&path).args(arguments);
+        value(&dumped(&mut run), "IPCPath").map(str::to_owned)
+    };
+    assert_eq!(told(&[]).as_deref(), Some("\"\""));
+    assert_eq!(told(&["--ipcpath", "x.ipc"]).as_deref(), Some("\"x.ipc\""));
+    assert_eq!(told(&["--ipc"]), None, "it is where it is unless told");
+    let mut run = command();
+    run.args(["run", "--ipcpath", "x.ipc", "--ipc=false"]);
+    assert_eq!(value(&dumped(&mut run), "IPCPath"), Some("\"\""));
+}
+
+#[test]
+fn the_login_of_a_proxy_is_printed_nowhere() {
+    let said = |run: &mut Command| {
+        let output = run.output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    let right = "socks5://alice:hunter2@127.0.0.1:9050";
+    let (succeeded, text) = said(command().args(["run", "--dump-config", "--proxy", right]));
+    assert!(succeeded && text.contains("Proxy = \"socks5://127.0.0.1:9050\""), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+
+    let wrong = "socks5://alice:hunter2@127.0.0.1:port";
+    let path = file("proxy.toml", &format!("[Devp2p]\nProxy = \"{wrong}\"\n"));
+    let mut flag = command();
+    flag.args(["run", "--addr", "127.0.0.1:0", "--proxy", wrong]);
+    let mut variable = command();
+    variable.args(["run", "--addr", "127.0.0.1:0"]).env("DEVP2P_PROXY", wrong);
+    let mut in_file = command();
+    in_file.args(["run", "--config"]).arg(path);
+    for (mut run, blamed) in [(flag, "--proxy"), (variable, "--proxy"), (in_file, "Devp2p.Proxy")] {
+        let (succeeded, text) = said(&mut run);
+        assert!(!succeeded && text.contains(blamed) && text.contains("port"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+/// Whoever reads what is printed may go away before there is anything.
+#[test]
+fn a_node_that_nobody_listens_to_stops_in_order() {
+    let datadir = fresh_folder("datadir-closed");
+    let mut run = command();
+    run.args(["run", "--addr", "127.0.0.1:0", "--nat", "none", "--datadir"]).arg(&datadir);
+    let mut child = run.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(!child.wait().unwrap().success());
+    assert!(!datadir.join("devp2p.ipc").exists(), "the socket is removed at the stop");
 }
