@@ -2,6 +2,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use hyper::{
+    HeaderMap, Uri,
+    header::{HeaderName, HeaderValue},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -10,6 +14,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tracing::debug;
+
+use crate::rpc::guard::Guard;
 
 /// How many requests are answered at one time; further ones wait in the backlog. One or two
 /// collectors ask every few seconds.
@@ -32,6 +38,10 @@ pub(super) async fn serve(
     listener: TcpListener,
     render: impl Fn() -> String + Clone + Send + 'static,
 ) {
+    // Elsewhere collectors call this machine by any of its names.
+    let is_loopback = listener.local_addr().is_ok_and(|addr| addr.ip().is_loopback());
+    let hosts = if is_loopback { "localhost" } else { "*" };
+    let guard = Arc::new(Guard::new(&[hosts.to_owned()], &[]));
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut answers = JoinSet::new();
     // The semaphore is never closed.
@@ -39,10 +49,11 @@ pub(super) async fn serve(
         while answers.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
-                let render = render.clone();
+                let (render, guard) = (render.clone(), Arc::clone(&guard));
                 answers.spawn(async move {
                     let _slot = slot;
-                    if let Ok(Err(error)) = timeout(PATIENCE, answer(stream, render)).await {
+                    if let Ok(Err(error)) = timeout(PATIENCE, answer(stream, &guard, render)).await
+                    {
                         debug!(err = %error, "A request for metrics failed");
                     }
                 });
@@ -56,9 +67,13 @@ pub(super) async fn serve(
 }
 
 /// Reads a request and answers it.
-async fn answer(mut stream: TcpStream, render: impl Fn() -> String) -> io::Result<()> {
+async fn answer(
+    mut stream: TcpStream,
+    guard: &Guard,
+    render: impl Fn() -> String,
+) -> io::Result<()> {
     let head = read_head(&mut stream).await?;
-    let answer = respond(head.as_deref(), render);
+    let answer = respond(head.as_deref(), guard, render);
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
     // What is left unread would have the answer taken back: the client closes first.
@@ -80,7 +95,7 @@ async fn read_head(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The whole answer to a request.
-fn respond(head: Option<&[u8]>, render: impl Fn() -> String) -> String {
+fn respond(head: Option<&[u8]>, guard: &Guard, render: impl Fn() -> String) -> String {
     let Some(head) = head else { return error("431 Request Header Fields Too Large") };
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
     let words: Vec<_> = line.split(|&byte| byte == b' ').collect();
@@ -91,6 +106,10 @@ fn respond(head: Option<&[u8]>, render: impl Fn() -> String) -> String {
     if !matches!(*method, b"GET" | b"HEAD") {
         return error("405 Method Not Allowed");
     }
+    // A page may have had its own name rebound to this machine.
+    if guard.check(&Uri::from_static("/"), &headers(head)).is_err() {
+        return error("403 Forbidden");
+    }
     let path = target.split(|&byte| byte == b'?').next().unwrap_or_default();
     if !PATHS.iter().any(|known| known.as_bytes() == path) {
         return error("404 Not Found");
@@ -98,6 +117,24 @@ fn respond(head: Option<&[u8]>, render: impl Fn() -> String) -> String {
     let body = render();
     let head = head_of("200 OK", "text/plain; version=0.0.4; charset=utf-8", body.len());
     if *method == b"HEAD" { head } else { head + &body }
+}
+
+/// The headers of a request, as far as they can be read.
+fn headers(head: &[u8]) -> HeaderMap {
+    let lines = head.split(|&byte| byte == b'\n').skip(1);
+    let pairs = lines.filter_map(|line| {
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        let (name, value) = line.split_at_checked(colon)?;
+        let name = HeaderName::from_bytes(name).ok()?;
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        Some((name, HeaderValue::from_bytes(value).ok()?))
+    });
+    let mut headers = HeaderMap::new();
+    // No more than fit into the head.
+    for (name, value) in pairs {
+        headers.append(name, value);
+    }
+    headers
 }
 
 fn error(status: &str) -> String {
@@ -120,8 +157,9 @@ mod tests {
 
     #[test]
     fn only_metrics_are_there_and_only_to_be_read() {
+        let guard = Guard::new(&["localhost".to_owned()], &[]);
         let status = |request: &str| {
-            let answer = respond(Some(request.as_bytes()), || "p2p_peers 3\n".to_owned());
+            let answer = respond(Some(request.as_bytes()), &guard, || "p2p_peers 3\n".to_owned());
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             assert!(head.contains("\r\nConnection: close"), "{head}");
             (head.split(' ').nth(1).unwrap().to_owned(), body.to_owned())
@@ -135,13 +173,17 @@ mod tests {
             ("GET / HTTP/1.1\r\n\r\n", "404"),
             ("GET /metrics/../key HTTP/1.1\r\n\r\n", "404"),
             ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
+            ("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403"),
+            ("GET /metrics HTTP/1.1\r\nhost:localhost\r\nOrigin: http://a.example\r\n\r\n", "403"),
+            ("GET /metrics HTTP/1.1\r\nHost: localhost:6060\r\n\r\n", "200"),
+            ("GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:6060\r\n\r\n", "200"),
             ("GET /metrics HTTP/2\r\n\r\n", "505"),
             ("GET /metrics\r\n\r\n", "400"),
             ("\r\n\r\n", "400"),
         ] {
             assert_eq!(status(request).0, code, "{request:?}");
         }
-        assert!(respond(None, String::new).starts_with("HTTP/1.1 431 "));
+        assert!(respond(None, &guard, String::new).starts_with("HTTP/1.1 431 "));
     }
 
     async fn server() -> SocketAddr {

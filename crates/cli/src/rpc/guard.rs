@@ -6,7 +6,7 @@ use hyper::{HeaderMap, Uri, header};
 
 /// The names by which this machine may be called, and the sites whose pages may call it.
 #[derive(Clone, Debug)]
-pub(super) struct Guard {
+pub(crate) struct Guard {
     hosts: BTreeSet<String>,
     origins: Vec<Origin>,
     any_origin: bool,
@@ -14,7 +14,7 @@ pub(super) struct Guard {
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// A name in the header Host that is not served: a page may have had its own name rebound to
     /// this machine.
     Host,
@@ -23,7 +23,7 @@ pub(super) enum Refusal {
 }
 
 impl Guard {
-    pub(super) fn new(hosts: &[String], origins: &[String]) -> Self {
+    pub(crate) fn new(hosts: &[String], origins: &[String]) -> Self {
         Self {
             hosts: hosts.iter().map(|host| host.trim().to_lowercase()).collect(),
             origins: origins.iter().map(|origin| Origin::parse(origin.trim())).collect(),
@@ -32,7 +32,7 @@ impl Guard {
     }
 
     /// The origin of the request, if it has one and may call.
-    pub(super) fn check<'a>(
+    pub(crate) fn check<'a>(
         &self,
         uri: &Uri,
         headers: &'a HeaderMap,

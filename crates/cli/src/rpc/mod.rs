@@ -14,7 +14,7 @@ mod calls;
 mod dials;
 mod events;
 pub(crate) mod framing;
-mod guard;
+pub(crate) mod guard;
 mod http;
 #[cfg(unix)]
 mod ipc;

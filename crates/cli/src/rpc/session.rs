@@ -6,7 +6,7 @@ use jsonrpsee::types::{Id, error::ErrorCode};
 use serde_json::value::RawValue;
 use tokio::{
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{interval, timeout},
 };
 use tracing::debug;
 
@@ -15,8 +15,8 @@ use super::calls::Calls;
 /// How long a client may take to take a message; geth's time.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a client may hear nothing, before it is pinged; geth's time.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How often a client is pinged; geth's time.
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How many notifications may wait for a client. One that lags behind further is disconnected, so
 /// that it learns that it missed some.
@@ -69,6 +69,8 @@ pub(super) async fn run(calls: Calls, mut incoming: impl Incoming, mut outgoing:
         drop(answers);
     };
     let write = async {
+        let mut pings = interval(PING_INTERVAL);
+        pings.reset();
         loop {
             // Notifications first: there are few, and they are small.
             let message: Option<Box<RawValue>> = tokio::select! {
@@ -79,7 +81,7 @@ pub(super) async fn run(calls: Calls, mut incoming: impl Incoming, mut outgoing:
                     // The client says no more, and has all answers.
                     None => return io::Result::Ok(()),
                 },
-                () = sleep(PING_INTERVAL) => None,
+                _ = pings.tick() => None,
             };
             let sent = async {
                 match message {

@@ -1,24 +1,29 @@
 //! RPC over WebSocket.
 
-use std::io;
+use std::{io, time::Duration};
 
+use futures::io::{AsyncRead, AsyncWrite};
 use hyper::{Request, Response, body::Incoming as Body, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use serde_json::value::RawValue;
 use soketto::{
-    Receiver, Sender,
+    Incoming as Received, Receiver, Sender,
     connection::Error,
     data::ByteSlice125,
     handshake::http::{Server, is_upgrade_request},
 };
-use tokio::io::BufStream;
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
+use tokio::{io::BufStream, time::timeout};
+use tokio_util::compat::TokioAsyncReadCompatExt as _;
 
 use super::{
     MAX_REQUEST,
     calls::Calls,
-    session::{self, Incoming, Outgoing},
+    session::{self, Incoming, Outgoing, PING_INTERVAL},
 };
+
+/// How long a client may say nothing, not even that it heard a ping, and how long it may take to say
+/// something: that time, and geth's for the answer to a ping.
+const SILENCE: Duration = PING_INTERVAL.saturating_add(Duration::from_secs(30));
 
 /// A handshake that was accepted.
 pub(super) struct Handshake {
@@ -40,8 +45,6 @@ impl Handshake {
     }
 }
 
-type Stream = Compat<BufStream<TokioIo<hyper::upgrade::Upgraded>>>;
-
 /// Answers calls until the client is gone.
 pub(super) async fn serve(handshake: Handshake, calls: Calls) -> io::Result<()> {
     let Handshake { server, upgrade } = handshake;
@@ -54,22 +57,27 @@ pub(super) async fn serve(handshake: Handshake, calls: Calls) -> io::Result<()> 
     Ok(())
 }
 
-struct Reader(Receiver<Stream>);
+struct Reader<T>(Receiver<T>);
 
-impl Incoming for Reader {
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Incoming for Reader<T> {
     async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut message = Vec::new();
-        match self.0.receive_data(&mut message).await {
-            Ok(_) => Ok(Some(message)),
-            Err(Error::Closed) => Ok(None),
-            Err(error) => Err(other(error)),
+        loop {
+            let received = timeout(SILENCE, self.0.receive(&mut message));
+            match received.await {
+                Ok(Ok(Received::Data(_))) => return Ok(Some(message)),
+                Ok(Ok(Received::Pong(_))) => {}
+                Ok(Ok(Received::Closed(_)) | Err(Error::Closed)) => return Ok(None),
+                Ok(Err(error)) => return Err(other(error)),
+                Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+            }
         }
     }
 }
 
-struct Writer(Sender<Stream>);
+struct Writer<T>(Sender<T>);
 
-impl Outgoing for Writer {
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Outgoing for Writer<T> {
     async fn send(&mut self, message: &RawValue) -> io::Result<()> {
         self.0.send_text(message.get()).await.map_err(other)?;
         self.0.flush().await.map_err(other)
@@ -86,5 +94,43 @@ fn other(error: Error) -> io::Error {
     match error {
         Error::Io(error) => error,
         error => io::Error::other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use soketto::connection::{Builder, Mode};
+    use tokio::{io::duplex, spawn, task::JoinHandle, time::sleep};
+    use tokio_util::compat::Compat;
+
+    use super::*;
+
+    type Client =
+        (Sender<Compat<tokio::io::DuplexStream>>, Receiver<Compat<tokio::io::DuplexStream>>);
+
+    /// A client, and its session.
+    fn client() -> (Client, JoinHandle<()>) {
+        let (near, far) = duplex(64 * 1024);
+        let (sender, receiver) = Builder::new(far.compat(), Mode::Server).finish();
+        let calls = Calls::new(jsonrpsee::Methods::new(), &std::sync::Arc::default());
+        let session = spawn(session::run(calls, Reader(receiver), Writer(sender)));
+        (Builder::new(near.compat(), Mode::Client).finish(), session)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_no_ping_is_dropped_in_time_and_who_does_is_not() {
+        let ((says, mut hears), session) = client();
+        let mut nothing = Vec::new();
+        let heard = hears.receive_data(&mut nothing);
+        assert!(timeout(Duration::from_mins(10), heard).await.is_err(), "pings, and no more");
+        assert!(!session.is_finished());
+        drop((says, hears));
+        session.await.unwrap();
+
+        let (_silent, session) = client();
+        sleep(SILENCE - Duration::from_millis(1)).await;
+        assert!(!session.is_finished());
+        sleep(Duration::from_millis(2)).await;
+        assert!(session.is_finished());
     }
 }
