@@ -156,6 +156,12 @@ impl Handle {
         }
     }
 
+    /// Whether connections are accepted: not where there is no listener, nor where it has failed or
+    /// the server stops.
+    pub fn is_listening(&self) -> bool {
+        self.shared.is_listening.load(Ordering::Relaxed)
+    }
+
     /// The way to discovery v4, where it runs. It ends with the server.
     ///
     /// [`node_info`](Handle::node_info) shows a record only when the node database has its number.
@@ -213,8 +219,8 @@ impl Handle {
     }
 
     /// Sets up an open stream of any kind as a connection: one that we opened, where `expected`
-    /// must say to whom, or one that a remote opened. The checks by address do not concern it; all
-    /// others do.
+    /// must say to whom, or one that a remote opened. The checks before a byte is read do not concern
+    /// it; all others do, bans and the places of its network among them.
     ///
     /// Not cancel-safe: dropping it closes the stream, and a set-up that was under way counts as
     /// failed.

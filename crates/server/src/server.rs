@@ -3,7 +3,10 @@
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use devp2p_core::{Node, NodeKey, RecordError, Rng};
@@ -382,6 +385,7 @@ impl Server {
         }
         if let Some(listener) = sockets.listener {
             info!(self = %handle.node_info().enode, "RLPx listener up");
+            shared.is_listening.store(true, Ordering::Relaxed);
             shared.tasks.spawn(runtime::listen(Arc::clone(&shared), listener));
         }
         #[cfg(feature = "discv4")]

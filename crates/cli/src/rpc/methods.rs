@@ -141,7 +141,7 @@ fn net(module: &mut RpcModule<Node>) -> std::result::Result<(), RegisterMethodEr
     })?;
     module.register_method("net_listening", |params, node, _| {
         none(&params)?;
-        Result::Ok(node.is_listening())
+        Result::Ok(node.handle.is_listening())
     })?;
     module.register_method("net_peerCount", |params, node, _| {
         none(&params)?;

@@ -34,13 +34,10 @@ use std::{
     fmt, io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
-use devp2p_server::{Event, Events, Handle};
+use devp2p_server::Handle;
 use jsonrpsee::Methods;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tracing::{info, warn};
@@ -100,28 +97,12 @@ impl Site {
 pub(crate) struct Node {
     handle: Handle,
     datadir: Option<PathBuf>,
-    /// Whether the listener has failed, or the server has stopped.
-    is_deaf: AtomicBool,
 }
 
 impl Node {
     /// A server that runs, and its folder, if it has one.
-    pub(crate) fn new(handle: Handle, datadir: Option<PathBuf>) -> Self {
-        Self { handle, datadir, is_deaf: AtomicBool::new(false) }
-    }
-
-    fn is_listening(&self) -> bool {
-        self.handle.node_info().listen_addr.is_some() && !self.is_deaf.load(Ordering::Relaxed)
-    }
-
-    /// Takes note of the end of the listener.
-    async fn watch(&self, mut events: Events) {
-        while let Some(event) = events.next().await {
-            if matches!(event, Event::ListenerFailed { .. }) {
-                self.is_deaf.store(true, Ordering::Relaxed);
-            }
-        }
-        self.is_deaf.store(true, Ordering::Relaxed);
+    pub(crate) const fn new(handle: Handle, datadir: Option<PathBuf>) -> Self {
+        Self { handle, datadir }
     }
 }
 
@@ -134,9 +115,6 @@ impl Node {
 pub(crate) async fn start(options: Options, node: Node) -> Result<Running, Failure> {
     let node = Arc::new(node);
     let mut running = Running::default();
-    let watched = Arc::clone(&node);
-    let events = node.handle.events();
-    running.spawn(async move { watched.watch(events).await });
     let all = methods::all(&node).map_err(Failure::work)?;
     let numbers = Arc::default();
     let Options { http, ws, ipc } = options;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration, time::Instant};
 
-use devp2p_core::{Ban, BanNet, BanTarget, Fault, MAX_BANS, NodeId};
+use devp2p_core::{Ban, BanNet, BanTarget, Fault, MAX_BANS, Node, NodeId};
 
 /// Why nobody is banned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,13 @@ impl Bans {
         self.bans.contains_key(&BanTarget::Id(id)) || ip.is_some_and(|ip| self.concern_ip(ip))
     }
 
+    /// Whether nothing is to be had to do with a node, at whichever of its addresses it is dialed.
+    pub(super) fn concern_node(&self, node: &Node) -> bool {
+        !self.bans.is_empty()
+            && (self.concern(node.id(), node.ip())
+                || node.tcp_addrs().iter().any(|address| self.concern_ip(address.ip())))
+    }
+
     /// Those that are not over, in the order of their targets.
     pub(super) fn tell(&self, now: Instant) -> impl Iterator<Item = Ban> {
         let is_in_force = move |entry: &&Entry| entry.ends_at.is_none_or(|end| end > now);
@@ -101,10 +108,14 @@ impl Bans {
     }
 }
 
-/// Whether a target concerns a node, which is at this address.
-pub(super) fn concerns(target: &BanTarget, id: NodeId, ip: Option<IpAddr>) -> bool {
+/// Whether a target concerns a node, which is at one of these addresses.
+pub(super) fn concerns(
+    target: &BanTarget,
+    id: NodeId,
+    ips: impl IntoIterator<Item = IpAddr>,
+) -> bool {
     match target {
         BanTarget::Id(banned) => *banned == id,
-        BanTarget::Net(network) => ip.is_some_and(|ip| network.contains(ip)),
+        BanTarget::Net(network) => ips.into_iter().any(|ip| network.contains(ip)),
     }
 }

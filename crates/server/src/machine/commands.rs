@@ -67,7 +67,7 @@ impl Core {
         }
         self.bans.insert(now, Ban::new(target, unix, duration), duration)?;
         debug!(%target, ?duration, "Banned");
-        let concerned = |&(&id, entry): &(&NodeId, &PeerEntry)| concerns(&target, id, entry.ip());
+        let concerned = |&(&id, entry): &(&NodeId, &PeerEntry)| concerns(&target, id, entry.ips());
         let reason = DisconnectReason::Requested;
         let ended = self.peers.iter().filter(concerned);
         self.outputs.extend(ended.map(|(&id, _)| Output::Disconnect { id, reason }));
@@ -95,7 +95,7 @@ impl Core {
     fn take_dials_back(&mut self, now: Instant) {
         let mut banned = Vec::new();
         self.outputs.retain(|output| match output {
-            Output::Dial { setup, node, .. } if self.bans.concern(node.id(), node.ip()) => {
+            Output::Dial { setup, node, .. } if self.bans.concern_node(node) => {
                 banned.push(*setup);
                 false
             }

@@ -267,8 +267,11 @@ impl Core {
         let remote = setup.remote.ok_or(DisconnectReason::Quitting)?;
         // Of a stream that was handed in, it was not known before.
         setup.remote_ip = setup.remote_ip.or_else(|| remote_addr.map(|address| address.ip()));
+        let is_address_banned = remote_addr.is_some_and(|it| self.bans.concern_ip(it.ip()));
         let verdict = if self.config.has_protocols && shared.is_empty() {
             Err(DisconnectReason::UselessPeer)
+        } else if is_address_banned {
+            Err(DisconnectReason::Requested)
         } else {
             self.check(id, remote).and_then(|()| match self.rival(id, remote) {
                 Some(Rival::Earlier) => Err(DisconnectReason::AlreadyConnected),
@@ -381,7 +384,7 @@ impl Core {
     /// Why it is not dialed now.
     pub fn handle_candidate(&mut self, now: Instant, node: Node) -> Result<(), Refusal> {
         self.bans.expire(now);
-        let verdict = if self.bans.concern(node.id(), node.ip()) {
+        let verdict = if self.bans.concern_node(&node) {
             Err(Refusal::Banned)
         } else {
             self.scheduler.handle_candidate(now, node)
@@ -442,7 +445,8 @@ impl Core {
             return Err(DisconnectReason::Requested);
         }
         let node = NodeId::from(remote);
-        if self.bans.concern(node, setup.remote_ip) {
+        let is_dial_banned = setup.dial.as_ref().is_some_and(|it| self.bans.concern_node(&it.node));
+        if is_dial_banned || self.bans.concern(node, setup.remote_ip) {
             return Err(DisconnectReason::Requested);
         }
         // The trusted flag first: it decides what the other checks mean.
@@ -538,7 +542,7 @@ impl Core {
                 // Breaks the scheduler's contract; nobody would do it any more.
                 _ if self.stopped => {}
                 devp2p_dial::Output::Dial { dial: id, node, kind }
-                    if self.bans.concern(node.id(), node.ip()) =>
+                    if self.bans.concern_node(&node) =>
                 {
                     self.banned_dials.push(Dial { id, kind, node });
                 }

@@ -43,11 +43,11 @@ pub struct PeerEntry {
 }
 
 impl PeerEntry {
-    /// Where it is, as far as that is known.
-    pub(super) fn ip(&self) -> Option<IpAddr> {
-        // What was dialed may be behind a proxy, which is the other end of the stream.
-        let dialed = self.node.as_ref().and_then(Node::ip);
-        dialed.or_else(|| self.remote_addr.map(|address| address.ip()))
+    /// Where it is, as far as that is known: the other end of the stream, which may be a proxy, and
+    /// where it may have been dialed.
+    pub(super) fn ips(&self) -> impl Iterator<Item = IpAddr> {
+        let dialed = self.node.as_ref().map(Node::tcp_addrs).unwrap_or_default();
+        self.remote_addr.into_iter().chain(dialed).map(|address| address.ip())
     }
 }
 

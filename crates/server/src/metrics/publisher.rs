@@ -117,8 +117,12 @@ impl Publisher {
                 bytes: registry.gauge("p2p_queue_bytes", &labels),
             }
         };
-        let known =
-            [Unwelcome::NetRestrict, Unwelcome::TooManyAttempts, Unwelcome::TooManyFromPrefix];
+        let known = [
+            Unwelcome::Banned,
+            Unwelcome::NetRestrict,
+            Unwelcome::TooManyAttempts,
+            Unwelcome::TooManyFromPrefix,
+        ];
         Self {
             peers: gauge("p2p_peers"),
             inbound: gauge("p2p_peers_inbound"),

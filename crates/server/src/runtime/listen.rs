@@ -1,4 +1,8 @@
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use devp2p_peer::Direction;
 use tokio::time::sleep;
@@ -22,6 +26,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, mut listener: Box<dyn Listener>)
     let quit = shared.quit.clone();
     // Dropping the listener frees its port.
     let _ = quit.run_until_cancelled(accept_all(&shared, listener.as_mut())).await;
+    shared.is_listening.store(false, Ordering::Relaxed);
 }
 
 async fn accept_all(shared: &Arc<Shared>, listener: &mut dyn Listener) {

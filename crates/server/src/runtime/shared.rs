@@ -1,7 +1,10 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::{Duration, Instant},
 };
 
@@ -94,6 +97,8 @@ pub(crate) struct Shared {
     pub(super) setup_settled: Notify,
     /// A peer is gone.
     pub(crate) peer_gone: Notify,
+    /// The listener accepts connections, or will as soon as there is a slot.
+    pub(crate) is_listening: AtomicBool,
 }
 
 /// What the lock guards.
@@ -142,6 +147,7 @@ impl Shared {
             slot_freed: Notify::new(),
             setup_settled: Notify::new(),
             peer_gone: Notify::new(),
+            is_listening: AtomicBool::new(false),
         })
     }
 

@@ -1,11 +1,14 @@
 //! Who is banned is not dialed, not let in, and disconnected, until the ban is over.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use devp2p_core::{Ban, BanTarget, MAX_BANS, NodeId};
-use devp2p_dial::Refusal;
-use devp2p_peer::{Direction, DisconnectReason as Reason};
-use devp2p_server::{BanError, DialOutcome, Output, SetupFailure, Unwelcome};
+use devp2p_core::{Ban, BanTarget, MAX_BANS, Node, NodeId, NodeKey, Record};
+use devp2p_dial::{DialKind, Refusal};
+use devp2p_peer::{Capability, Direction, DisconnectReason as Reason, Hello};
+use devp2p_server::{Admission, BanError, DialOutcome, Output, SetupFailure, Unwelcome};
 
 use super::world::{OWN, World, id, node};
 
@@ -125,6 +128,42 @@ fn whom_the_scheduler_knew_at_its_construction_is_not_dialed_either() {
         .collect();
     assert_eq!((dialed, world.core.pending()), (vec![id(2)], 1));
     assert_eq!(world.told(), ["done 1 Refused"]);
+}
+
+/// It would be dialed at any of them.
+#[test]
+fn a_node_with_several_addresses_is_banned_with_each_of_them() {
+    let key = NodeKey::from_bytes(&[7; 32]).unwrap();
+    let record = Record::builder()
+        .ip("8.8.8.8".parse().unwrap())
+        .ip("2001:4860::8".parse().unwrap())
+        .tcp(30303)
+        .tcp6(30303)
+        .sign(&key)
+        .unwrap();
+    let both = Node::from_record(record);
+    assert_eq!(both.tcp_addrs().len(), 2);
+    for banned in ["8.8.8.0/24", "2001:4860::/32"] {
+        let mut world = open();
+        let setup = world.dial_as(both.clone(), DialKind::Static);
+        assert_eq!(world.core.handle_secured(world.now, setup, key.public_key()), Ok(()));
+        let hello = Hello::new("both", vec![Capability::new("test", 1)], key.public_key());
+        let shared = [Capability::new("test", 1)];
+        let at = |ip: &str| (None, Some(SocketAddr::new(ip.parse().unwrap(), 30303)));
+        let added = world.core.handle_hello(world.now, setup, &hello, &shared, at("8.8.8.8"));
+        assert_eq!(added, Ok(Admission::Added(key.id())));
+        world.outputs();
+        ban(&mut world, target(banned), Some(MINUTE));
+        assert_eq!(disconnected(&mut world), [key.id()], "{banned}");
+        let candidate = world.core.handle_candidate(world.now, both.clone());
+        assert_eq!(candidate, Err(Refusal::Banned), "{banned}");
+    }
+    // And where the stream leads is what counts, whatever was dialed.
+    let mut world = open();
+    let setup = world.dial(1);
+    ban(&mut world, target("8.8.8.8"), None);
+    assert_eq!(world.secure(setup, 1), Ok(()));
+    assert_eq!(world.greet_from(setup, 1, "8.8.8.8".parse().ok()), Err(Reason::Requested));
 }
 
 #[test]
