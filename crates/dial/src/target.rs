@@ -125,9 +125,13 @@ impl Target {
         self.renewal.reset();
     }
 
-    /// The search brought nothing, or the very address that had just failed.
+    /// The search brought nothing, or the very address that had just failed. The address that the
+    /// node was given with has its turn again: what a search finds may be older than that.
     pub(crate) fn renewal_failed(&mut self, now: Instant, config: &Config) {
         self.renewal.fail(now, &config.resolve_backoff);
+        if !self.node.tcp_addrs().is_empty() {
+            self.found = None;
+        }
     }
 
     /// A dial that began at `started` did not lead to a peer.

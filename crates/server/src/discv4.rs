@@ -35,7 +35,8 @@ impl Discv4Nodes {
     pub fn with_records(handle: Handle) -> Self {
         let asking = handle.clone();
         let nodes = handle.nodes().map(move |node| recorded(asking.clone(), node));
-        let nodes = nodes.buffer_unordered(MAX_RECORD_REQUESTS).filter_map(ready);
+        // In their order, which is random: who answers first must not go first.
+        let nodes = nodes.buffered(MAX_RECORD_REQUESTS).filter_map(ready);
         Self { nodes: nodes.boxed(), handle }
     }
 }

@@ -84,6 +84,25 @@ fn an_address_that_only_repeats_itself_is_not_searched_for_all_the_time() {
 }
 
 #[test]
+fn what_was_found_does_not_keep_the_address_that_was_given_from_its_turn() {
+    let mut world = only_static(&node(1));
+    let elsewhere = node(1).with_ip(ip("192.0.2.77"));
+    world.dials("its address is known", [1]);
+    world.end(1, Outcome::ConnectFailed);
+    world.searches("but may be out of date", [node(1)]);
+    world.resolved(1, Some(elsewhere.clone()));
+    world.dials_at("there it may be", [elsewhere.clone()]);
+    world.end(1, Outcome::ConnectFailed);
+    world.wait(secs(120));
+    world.dials_at("once more", [elsewhere.clone()]);
+    world.end(1, Outcome::ConnectFailed);
+    world.searches("it may have moved", [elsewhere.clone()]);
+    world.resolved(1, Some(elsewhere));
+    world.wait(secs(120));
+    world.dials("where it was said to be", [1]);
+}
+
+#[test]
 fn a_candidate_that_fails_is_not_searched_for() {
     let mut world = World::with_slots(1);
     world.offer([1]);
